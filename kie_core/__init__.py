@@ -1,0 +1,112 @@
+"""kie-core: buy pictures, songs and videos from Kie.ai, once.
+
+>>> async with Kie() as kie:
+...     task = await kie.generate("gpt-4o-image", {"prompt": "a cute cat"})
+...     paths = await task.save("pictures")
+
+Names are loaded when they are first used, so importing this package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from kie_core._answer import JOBS_REFUSED as JOBS_REFUSED
+    from kie_core._blocking import BlockingTask as BlockingTask
+    from kie_core._blocking import Interrupted as Interrupted
+    from kie_core._blocking import KieBlocking as KieBlocking
+    from kie_core._client import Kie as Kie
+    from kie_core._client import Task as Task
+    from kie_core._client import load_dispatcher as load_dispatcher
+    from kie_core._config import Settings as Settings
+    from kie_core._config import load_settings as load_settings
+    from kie_core._dispatch import Dispatcher as Dispatcher
+    from kie_core._errors import BadHandle as BadHandle
+    from kie_core._errors import ConfigError as ConfigError
+    from kie_core._errors import Fault as Fault
+    from kie_core._errors import InvalidJob as InvalidJob
+    from kie_core._errors import JobFailed as JobFailed
+    from kie_core._errors import KieError as KieError
+    from kie_core._errors import Maintenance as Maintenance
+    from kie_core._errors import ModelGone as ModelGone
+    from kie_core._errors import NoKey as NoKey
+    from kie_core._errors import NoPlugin as NoPlugin
+    from kie_core._errors import NotSent as NotSent
+    from kie_core._errors import OutOfCredits as OutOfCredits
+    from kie_core._errors import PluginBroken as PluginBroken
+    from kie_core._errors import PluginFailed as PluginFailed
+    from kie_core._errors import RateLimited as RateLimited
+    from kie_core._errors import ReadFailed as ReadFailed
+    from kie_core._errors import RecordMissing as RecordMissing
+    from kie_core._errors import Refused as Refused
+    from kie_core._errors import RegistryError as RegistryError
+    from kie_core._errors import SaveFailed as SaveFailed
+    from kie_core._errors import SubmitUnknown as SubmitUnknown
+    from kie_core._errors import Unauthorized as Unauthorized
+    from kie_core._errors import UnknownModel as UnknownModel
+    from kie_core._errors import UnknownWire as UnknownWire
+    from kie_core._errors import WaitTimeout as WaitTimeout
+    from kie_core._job import Endpoint as Endpoint
+    from kie_core._job import Job as Job
+    from kie_core._model import JSON as JSON
+    from kie_core._model import Field as Field
+    from kie_core._model import Model as Model
+    from kie_core._outcome import Artifact as Artifact
+    from kie_core._outcome import Failure as Failure
+    from kie_core._outcome import Outcome as Outcome
+    from kie_core._outcome import State as State
+    from kie_core._outcome import failure as failure
+    from kie_core._outcome import jobs_outcome as jobs_outcome
+    from kie_core._outcome import record as record
+    from kie_core._outcome import seconds_between as seconds_between
+    from kie_core._outcome import urls_of as urls_of
+    from kie_core._payload import Payload as Payload
+    from kie_core._price import Price as Price
+    from kie_core._registry import Registry as Registry
+    from kie_core._rename import rename as rename
+    from kie_core._wait import Clock as Clock
+    from kie_core._wait import Schedule as Schedule
+    from kie_core.hookspecs import CategoryPlugin as CategoryPlugin
+    from kie_core.hookspecs import hookimpl as hookimpl
+
+#: Public name -> the module that has it.
+_HOMES = {
+    "_answer": ("JOBS_REFUSED",),
+    "_blocking": ("BlockingTask", "Interrupted", "KieBlocking"),
+    "_client": ("Kie", "Task", "load_dispatcher"),
+    "_config": ("Settings", "load_settings"),
+    "_dispatch": ("Dispatcher",),
+    "_errors": (
+        "BadHandle", "ConfigError", "Fault", "InvalidJob", "JobFailed", "KieError", "Maintenance", "ModelGone", "NoKey", "NoPlugin",
+        "NotSent", "OutOfCredits", "PluginBroken", "PluginFailed", "RateLimited", "ReadFailed", "RecordMissing", "Refused",
+        "RegistryError", "SaveFailed", "SubmitUnknown", "Unauthorized", "UnknownModel", "UnknownWire", "WaitTimeout",
+    ),
+    "_job": ("Endpoint", "Job"),
+    "_model": ("JSON", "Field", "Model"),
+    "_outcome": ("Artifact", "Failure", "Outcome", "State", "failure", "jobs_outcome", "record", "seconds_between", "urls_of"),
+    "_payload": ("Payload",),
+    "_price": ("Price",),
+    "_registry": ("Registry",),
+    "_rename": ("rename",),
+    "_wait": ("Clock", "Schedule"),
+    "hookspecs": ("CategoryPlugin", "hookimpl"),
+}  # fmt: skip
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted([*_HOME_OF, "__version__"])  # noqa: PLE0605  (a test compares it with the documented names)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

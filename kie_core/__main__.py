@@ -1,0 +1,29 @@
+"""``kie`` and ``python -m kie_core``."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line. ``--version`` is answered before anything else is loaded."""
+    if sys.argv[1:] == ["--version"]:
+        print("\n".join(_versions()))
+        return
+    from kie_core._cli.main import kie
+
+    kie(prog_name="kie")
+
+
+def _versions() -> list[str]:
+    from importlib.metadata import entry_points
+
+    import kie_core
+
+    groups = ("kie_core.plugins", "kie_core.sandboxes", "kie_core.commands")
+    found = {entry.dist for group in groups for entry in entry_points(group=group) if entry.dist is not None}
+    return [f"kie-core {kie_core.__version__}", *sorted({f"{dist.name} {dist.version}" for dist in found})]
+
+
+if __name__ == "__main__":
+    main()

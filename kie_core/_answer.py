@@ -1,0 +1,135 @@
+"""What an answer to a create means for the purse: accepted, refused, or unknown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+from kie_core._errors import Maintenance, OutOfCredits, RateLimited, ReadFailed, Refused, Unauthorized
+
+
+@attrs.frozen
+class Answer:
+    """An HTTP answer that was read to its end."""
+
+    status: int
+    content: bytes
+
+
+@attrs.frozen
+class Accepted:
+    """Kie made a task."""
+
+    task_id: str
+
+
+@attrs.frozen
+class Unknown:
+    """Kie may or may not have made a task."""
+
+    reason: str
+
+
+Verdict: TypeAlias = "Accepted | Refused | Unknown"
+
+#: Codes of the account: the same for every call of every category.
+ACCOUNT: Final[dict[int, type[Refused]]] = {401: Unauthorized, 402: OutOfCredits, 429: RateLimited, 455: Maintenance}
+#: Further body codes that say "no task was made": malformed, no such path, refused by the
+#: check of parameters, key over its own cap, switched off.
+#: Source: the code tables of docs.kie.ai, read 2026-08-19 to 2026-10-01.
+_REFUSED: Final = frozenset({400, 404, 422, 433, 505})
+#: HTTP statuses of a gateway in front of Kie that did not let the request through.
+_EDGE: Final = frozenset({400, 401, 403, 404, 405, 411, 413, 414, 415, 429, 431})
+#: A task id is short text; anything longer is not one.
+_LONGEST_ID: Final = 200
+
+
+def body_of(answer: Answer) -> dict[str, Any]:
+    """Return the JSON object that *answer* carries.
+
+    Raises:
+        ReadFailed: It carries none; says what came instead.
+    """
+    try:
+        body = json.loads(answer.content.decode("utf-8-sig"), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ReadFailed(f"HTTP {answer.status} without readable JSON ({type(error).__name__})") from None
+    if not isinstance(body, dict):
+        raise ReadFailed(f"HTTP {answer.status} with a JSON {type(body).__name__} instead of an object")
+    return body
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def code_of(body: dict[str, Any]) -> int | None:
+    """Return the body code; text of digits counts, true and false do not."""
+    code = body.get("code")
+    if isinstance(code, str) and code.isascii() and code.isdigit() and len(code) < 6:
+        return int(code)
+    if isinstance(code, float) and code.is_integer():
+        return int(code)
+    return code if isinstance(code, int) and not isinstance(code, bool) else None
+
+
+def message_of(body: dict[str, Any]) -> str:
+    """Return Kie's text, cut to a length that fits a message."""
+    text = body.get("msg") or body.get("message") or ""
+    return str(text)[:500]
+
+
+def account_refusal(code: int | None, message: str) -> Refused | None:
+    """Return the error for a code of the account, None for any other."""
+    kind = ACCOUNT.get(code) if code is not None else None
+    return kind(code, message) if kind is not None and code is not None else None
+
+
+def verdict(answer: Answer, refused: Sequence[tuple[int, str]] = ()) -> Verdict:
+    """Judge the answer to a create. What is not clearly accepted or refused is unknown.
+
+    Args:
+        answer: What came.
+        refused: Pairs of the plugin: ``(code, part of the message)`` that mean "no task was made".
+    """
+    try:
+        body = body_of(answer)
+    except ReadFailed as error:
+        if answer.status in _EDGE:
+            return ACCOUNT.get(answer.status, Refused)(answer.status, f"HTTP {answer.status}")
+        return Unknown(error.reason)
+    code, message = code_of(body), message_of(body)
+    if code == 200:
+        return _task(body)
+    if code is None:
+        if answer.status in _EDGE:
+            return ACCOUNT.get(answer.status, Refused)(answer.status, message or f"HTTP {answer.status}")
+        return Unknown(f"HTTP {answer.status} with JSON, but without a code")
+    if code in ACCOUNT:
+        return ACCOUNT[code](code, message)
+    if code in _REFUSED or any(code == known and part.casefold() in message.casefold() for known, part in refused):
+        return Refused(code, message)
+    return Unknown(f"Kie answered code {code}: {message or 'no message'}")
+
+
+def _task(body: dict[str, Any]) -> Verdict:
+    data = body.get("data")
+    task_id = data.get("taskId") if isinstance(data, dict) else None
+    if isinstance(task_id, int) and not isinstance(task_id, bool):
+        task_id = str(task_id)
+    if isinstance(task_id, str) and 0 < len(task_id) <= _LONGEST_ID and task_id.isprintable() and not task_id.isspace():
+        return Accepted(task_id)
+    return Unknown("Kie said yes, but named no task id")
+
+
+#: Messages with code 500 by which the jobs API refuses inputs and paused models; for `refused` of plugins.
+#: Source: recordings of 2026-04 to 2026-10; the credits text is UNVERIFIED (reported by third parties).
+JOBS_REFUSED: Final = (
+    (500, "is required"),
+    (500, "cannot be empty"),
+    (500, "temporarily paused"),
+    (500, "credits insufficient"),
+)

@@ -1,0 +1,172 @@
+"""The client without async: `Kie` on a thread with an event loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from kie_core._client import Kie, Task
+from kie_core._dispatch import Dispatcher
+from kie_core._job import Job
+from kie_core._model import Model
+from kie_core._outcome import Outcome
+from kie_core._payload import Payload
+from kie_core._registry import Registry
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+T = TypeVar("T")
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C came while a create was on its way. Its answer was awaited: ``handle`` names the paid task."""
+
+    def __init__(self, handle: str) -> None:
+        super().__init__(handle)
+        self.handle = handle
+
+
+class KieBlocking:
+    """`Kie` for code without async; works inside a running event loop too. Use it as ``with KieBlocking() as kie:``.
+
+    Takes the arguments of `Kie`; methods do and raise what theirs do. Safe to call from several threads.
+    """
+
+    def __init__(self, api_key: str | None = None, **arguments: Any) -> None:
+        self._kie = Kie(api_key, **arguments)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="kie", daemon=True)
+        self._thread.start()
+        self._run(self._kie.__aenter__)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        loop, thread = self._loop, self._thread
+        assert loop is not None and thread is not None
+        self._run(lambda: self._kie.__aexit__(None, None, None))
+        self._loop = self._thread = None
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+    @property
+    def registry(self) -> Registry:
+        return self._kie.registry
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        return self._kie.dispatcher
+
+    def models(self, *words: str, everything: bool = False) -> list[Model]:
+        return self._kie.models(*words, everything=everything)
+
+    def job(self, model: str, inputs: Mapping[str, Any] | None = None, *, wire: str | None = None) -> Job:
+        return self._kie.job(model, inputs, wire=wire)
+
+    def payload(self, model: str, inputs: Mapping[str, Any] | None = None, *, wire: str | None = None) -> Payload:
+        return self._kie.payload(model, inputs, wire=wire)
+
+    def submit(self, model: str | Job, inputs: Mapping[str, Any] | None = None, *, wire: str | None = None) -> BlockingTask:
+        """Buy a job and return at once. **Costs money.** Raises what `Kie.submit` raises, and:
+
+        Raises:
+            Interrupted: Ctrl-C came while the create was on its way; the task is bought and named.
+        """
+        future = asyncio.run_coroutine_threadsafe(self._kie.submit(model, inputs, wire=wire), self._running())
+        try:
+            task = future.result()
+        except KeyboardInterrupt:
+            raise Interrupted(future.result().handle) from None
+        return BlockingTask(self, task)
+
+    def generate(
+        self, model: str | Job, inputs: Mapping[str, Any] | None = None, *, wire: str | None = None, wait_timeout: float | None = None
+    ) -> BlockingTask:
+        """Buy a job, wait for it, and return the finished task. **Costs money.** Raises what `Kie.generate` raises."""
+        task = self.submit(model, inputs, wire=wire)
+        task.wait(wait_timeout)
+        return task
+
+    def attach(self, handle: str) -> BlockingTask:
+        return BlockingTask(self, self._kie.attach(handle))
+
+    def credits(self) -> Decimal:
+        return self._run(self._kie.credits)
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            raise RuntimeError("the client is not open; use it as: with KieBlocking() as kie:")
+        return self._loop
+
+    def _run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        future = asyncio.run_coroutine_threadsafe(make(), self._running())
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+
+
+class BlockingTask:
+    """`Task` for code without async; the same attributes, the same methods, the same errors."""
+
+    def __init__(self, kie: KieBlocking, task: Task) -> None:
+        self._kie = kie
+        self._task = task
+
+    def __repr__(self) -> str:
+        return repr(self._task)
+
+    @property
+    def job(self) -> Job:
+        return self._task.job
+
+    @property
+    def id(self) -> str:
+        return self._task.id
+
+    @property
+    def handle(self) -> str:
+        return self._task.handle
+
+    @property
+    def outcome(self) -> Outcome | None:
+        return self._task.outcome
+
+    def status(self) -> Outcome:
+        return self._kie._run(self._task.status)
+
+    def updates(self, wait_timeout: float | None = None) -> Iterator[Outcome]:
+        updates = self._task.updates(wait_timeout)
+        try:
+            while (outcome := self._kie._run(lambda: _next(updates))) is not None:
+                yield outcome
+        finally:
+            self._kie._run(lambda: _closed(updates))
+
+    def wait(self, wait_timeout: float | None = None) -> Outcome:
+        return self._kie._run(lambda: self._task.wait(wait_timeout))
+
+    def save(self, folder: str | Path | None = None) -> list[Path]:
+        return self._kie._run(lambda: self._task.save(folder))
+
+
+async def _next(updates: AsyncIterator[Outcome]) -> Outcome | None:
+    return await anext(updates, None)
+
+
+async def _closed(updates: AsyncIterator[Outcome]) -> None:
+    close = getattr(updates, "aclose", None)
+    if close is not None:
+        await close()

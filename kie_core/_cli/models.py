@@ -1,0 +1,113 @@
+"""``kie models`` and ``kie model``."""
+
+from __future__ import annotations
+
+import shlex
+
+import rich_click as click
+
+from kie_core._cli.output import as_json, errors_shown, print_json, print_table, say
+from kie_core._model import Field, Model
+from kie_core._price import roubles
+
+
+@click.command()
+@click.argument("words", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Also the 210 legacy ids.")
+@as_json
+@errors_shown
+def models(words: tuple[str, ...], everything: bool, as_json: bool) -> None:
+    """List the models with their prices; WORDS narrow the list."""
+    found = _registry().search(words, everything=everything)
+    if as_json:
+        print_json([_summary(model) for model in found])
+        return
+    print_table(
+        ("model", "makes", "price", "category", "title"),
+        ((model.id, model.media, _price(model), model.category, model.title + _mark(model)) for model in found),
+    )
+    if not found:
+        say("no model matches" + ("" if everything else "; --all searches the 210 legacy ids too"))
+
+
+@click.command()
+@click.argument("model_id", metavar="MODEL")
+@as_json
+@errors_shown
+def model(model_id: str, as_json: bool) -> None:
+    """Show what MODEL takes, makes and costs."""
+    from kie_core._validation import describe
+
+    found = _registry().get(model_id)
+    if as_json:
+        print_json({**_summary(found), "inputs": [_input(field) for field in found.inputs], "source": found.source or None})
+        return
+    say(f"{found.id}: {found.title}{_mark(found)}; makes {found.media}, {_price(found)}")
+    print_table(
+        ("input", "takes", "", "meaning"),
+        (
+            (
+                field.name,
+                describe(field),
+                "required" if field.required else f"default {field.default!r}" if field.has_default else "",
+                field.description + ("" if field.verified else " (not in Kie's current pages)"),
+            )
+            for field in found.inputs
+        ),
+    )
+    example = " ".join(f"{field.name}={_example(field)}" for field in found.inputs if field.required and not field.has_default)
+    say(f"try: kie generate {found.id} {example} --sandbox")
+    if found.source:
+        say(f"source: {found.source}")
+
+
+def _registry():  # type: ignore[no-untyped-def]  # its type would load the registry before it is needed
+    from kie_core._client import load_dispatcher
+    from kie_core._config import load_settings
+
+    return load_dispatcher(load_settings().settings).plugins.registry
+
+
+def _summary(model: Model) -> dict[str, object]:
+    return {
+        "id": model.id,
+        "title": model.title,
+        "category": model.category,
+        "media": model.media,
+        "price_rub": None if model.contract is None else model.contract / 100,
+        "unit": model.unit,
+        "credits": [{"credits": row.credits, "when": dict(row.when)} for row in model.wire_prices],
+        "status": model.status,
+        "note": model.note or None,
+    }
+
+
+def _input(field: Field) -> dict[str, object]:
+    from kie_core._validation import describe
+
+    return {
+        "name": field.name,
+        "type": field.type,
+        "takes": describe(field),
+        "required": field.required,
+        "default": field.default if field.has_default else None,
+        "enum": field.enum,
+        "description": field.description,
+        "verified": field.verified,
+    }
+
+
+def _price(model: Model) -> str:
+    return roubles(model.contract) + (f" per {model.unit}" if model.unit and not model.unit.startswith("per") and model.hidden else "")
+
+
+def _mark(model: Model) -> str:
+    return {"gone": " (gone)", "unclear": " (unclear)"}.get(model.status, "")
+
+
+def _example(field: Field) -> str:
+    if field.enum:
+        return shlex.quote(str(field.enum[0]))
+    if field.format == "uri" or (field.items is not None and field.items.format == "uri"):
+        return "https://example.com/in.png"
+    return {"integer": "1", "number": "1", "boolean": "true"}.get(field.type, '"a cute cat"')

@@ -1,0 +1,127 @@
+"""What the commands print, and the exit code that an error becomes."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NoReturn, ParamSpec, TypeVar
+
+import rich_click as click
+
+from kie_core._errors import (
+    BadHandle,
+    ConfigError,
+    InvalidJob,
+    KieError,
+    NoKey,
+    OutOfCredits,
+    RegistryError,
+    SubmitUnknown,
+    Unauthorized,
+    UnknownModel,
+    UnknownWire,
+    WaitTimeout,
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+FAILED, USAGE, KEY, CREDITS, TIMED_OUT, UNKNOWN, INTERRUPTED = 1, 2, 3, 4, 5, 6, 130
+_EXIT_CODES: Final[tuple[tuple[type[KieError], int], ...]] = (
+    (NoKey, KEY), (Unauthorized, KEY), (OutOfCredits, CREDITS), (WaitTimeout, TIMED_OUT), (SubmitUnknown, UNKNOWN),
+    (InvalidJob, USAGE), (UnknownModel, USAGE), (UnknownWire, USAGE), (BadHandle, USAGE), (ConfigError, USAGE), (RegistryError, USAGE),
+)  # fmt: skip
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON: one object, or one array for a list.")
+
+
+def exit_code(error: KieError) -> int:
+    """Return the exit code for *error*: 1 unless the table says otherwise."""
+    return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), FAILED)
+
+
+def errors_shown(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn a `KieError` of *command* into a message on stderr (an object on stdout with ``--json``) and an exit code."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except KieError as error:
+            fail(error, as_json=bool(kwargs.get("as_json")))
+
+    return run
+
+
+def fail(error: KieError, *, as_json: bool) -> NoReturn:
+    if as_json:
+        handle = getattr(error, "handle", None)
+        print_json({"error": type(error).__name__, "message": str(error), "handle": handle})
+    say(f"error: {error}")
+    sys.exit(exit_code(error))
+
+
+def say(text: str) -> None:
+    """Print a line for the person, on stderr."""
+    click.echo(text, err=True)
+
+
+def print_json(value: Any) -> None:
+    """Print *value* as JSON on stdout."""
+    from kie_core._convert import plain
+
+    click.echo(json.dumps(plain(value), ensure_ascii=False, indent=2))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table on stdout: drawn on a terminal, tab-separated without a heading elsewhere."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            click.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console().print(table)
+
+
+class Progress:
+    """Shows how far a task is: a bar on a terminal, a line per change elsewhere. Always on stderr."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+        self._bar: Any = None
+        self._shown = ""
+
+    def __enter__(self) -> Progress:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress as RichProgress
+
+            columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+            self._bar = self._stack.enter_context(RichProgress(*columns, console=Console(stderr=True), transient=True))
+            self._task = self._bar.add_task("submitted", total=None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def show(self, state: str, share: float | None) -> None:
+        """Show *state* and, where it is known, the share that is done."""
+        state = state.replace("_", " ")
+        if self._bar is not None:
+            total = None if share is None and state != "succeeded" else 1.0
+            self._bar.update(self._task, description=state, total=total, completed=1.0 if state == "succeeded" else share or 0.0)
+            return
+        text = state if share is None else f"{state} {share:.0%}"
+        if text != self._shown:
+            self._shown = text
+            say(text)

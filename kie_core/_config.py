@@ -1,0 +1,205 @@
+"""Settings: flag > environment > ./kie.toml > the user's file > default, each with its origin.
+
+A project's ``kie.toml`` may not say where the key, the money or the code goes: whoever
+clones a folder must not be redirected by it.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import attrs
+import platformdirs
+
+from kie_core._errors import ConfigError
+from kie_core._secret import MASK, Secret, checked_key
+
+PROJECT_FILE: Final = "kie.toml"
+
+
+def _url(value: Any) -> str:
+    parts = urlsplit(value if isinstance(value, str) else "")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("expected a URL such as https://api.kie.ai")
+    if parts.username or parts.password:
+        raise ValueError("expected a URL without a user name or password")
+    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise ValueError("expected https, because the key travels there; http is for this machine only")
+    return str(value).rstrip("/")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("expected a text")
+    return value.strip()
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, (list, tuple)) or not all(isinstance(name, str) for name in value):
+        raise ValueError("expected names, separated by commas")
+    return tuple(name.strip() for name in value if name.strip())
+
+
+def _seconds(value: Any) -> float:
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = -1.0
+    if isinstance(value, bool) or not 0 < seconds <= 10_000_000:
+        raise ValueError("expected a number of seconds above 0")
+    return seconds
+
+
+def _rate(value: Any) -> Decimal:
+    try:
+        rate = Decimal(str(value))
+    except InvalidOperation:
+        rate = Decimal(0)
+    if isinstance(value, bool) or not (rate.is_finite() and 0 < rate < 1_000_000):
+        raise ValueError("expected a number above 0")
+    return rate
+
+
+def _path(value: Any) -> Path:
+    return Path(_text(value)).expanduser()
+
+
+def _setting(env: str, read: Callable[[Any], Any], default: Any, doc: str, *, project: bool = True) -> Any:
+    return attrs.field(default=default, metadata={"env": env, "read": read, "doc": doc, "project": project})
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """All settings, checked. Make one with `load_settings`, or directly with values of the right type."""
+
+    api_key: Secret | None = _setting("KIE_API_KEY", lambda value: checked_key(_text(value)), None, "the key; from https://kie.ai/api-key", project=False)
+    base_url: str = _setting("KIE_BASE_URL", _url, "https://api.kie.ai", "where the API is; a path prefix is kept", project=False)
+    upload_url: str = _setting("KIE_UPLOAD_URL", _url, "https://kieai.redpandaai.co", "where files are uploaded", project=False)
+    callback_url: str | None = _setting("KIE_CALLBACK_URL", _url, None, "where Kie is to report finished tasks", project=False)
+    registry: Path | None = _setting("KIE_REGISTRY", _path, None, "a registry file of your own, added to the bundled ones", project=False)
+    plugins: tuple[str, ...] | None = _setting("KIE_PLUGINS", _names, None, "load these plugins only", project=False)
+    disable_plugins: tuple[str, ...] = _setting("KIE_DISABLE_PLUGINS", _names, (), "do not load these plugins", project=False)
+    wire: str | None = _setting("KIE_WIRE", _text, None, "the wire to prefer: dedicated, jobs or v4")
+    out: Path = _setting("KIE_OUT", _path, Path("kie-out"), "the folder for results")
+    request_timeout: float = _setting("KIE_REQUEST_TIMEOUT", _seconds, 30.0, "seconds for one question to Kie")
+    create_timeout: float = _setting("KIE_CREATE_TIMEOUT", _seconds, 120.0, "seconds for the answer to a create; giving up early costs certainty")
+    wait_timeout: float | None = _setting("KIE_WAIT_TIMEOUT", _seconds, None, "seconds to wait for a result; by default 15 minutes, for video 30")
+    rub_per_usd: Decimal = _setting("KIE_RUB_PER_USD", _rate, Decimal("78.58546168958742"), "the exchange rate of prices in roubles")
+    markup: Decimal = _setting("KIE_MARKUP", _rate, Decimal(2), "the factor between Kie's price and the price in roubles")
+
+
+@attrs.frozen
+class Origin:
+    """Where a setting's value came from: ``flag``, ``environment``, ``project``, ``user`` or ``default``, and the place."""
+
+    kind: str
+    place: str
+
+
+@attrs.frozen
+class Loaded:
+    """Settings and the origin of each."""
+
+    settings: Settings
+    origins: Mapping[str, Origin]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row per setting for `kie config`: name, value (the key masked), origin, variable, meaning."""
+        return [
+            {
+                "name": field.name,
+                "value": _shown(getattr(self.settings, field.name)),
+                "origin": self.origins[field.name].kind,
+                "place": self.origins[field.name].place,
+                "variable": field.metadata["env"],
+                "meaning": field.metadata["doc"],
+            }
+            for field in attrs.fields(Settings)
+        ]
+
+
+def load_settings(flags: Mapping[str, Any] | None = None, *, environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Loaded:
+    """Read all sources and check every value.
+
+    Args:
+        flags: What the caller says; None counts as not said.
+        environ: The environment; None: this process's.
+        folder: Where ``kie.toml`` is looked for; None: the working folder.
+
+    Raises:
+        ConfigError: With every fault of every source.
+    """
+    environ = os.environ if environ is None else environ
+    user, project = user_file(environ), (folder or Path.cwd()) / PROJECT_FILE
+    faults: list[str] = []
+    layers: list[tuple[str, str, Mapping[str, Any]]] = [
+        ("flag", "", {name: value for name, value in (flags or {}).items() if value is not None}),
+        ("environment", "", {name: environ[field.metadata["env"]] for name, field in _FIELDS.items() if environ.get(field.metadata["env"], "").strip()}),
+        ("project", str(project), _read(project, faults, project=True)),
+        ("user", str(user), _read(user, faults, project=False)),
+    ]
+    values: dict[str, Any] = {}
+    origins = {name: Origin("default", "") for name in _FIELDS}
+    for name, field in _FIELDS.items():
+        for kind, place, layer in layers:
+            if name in layer:
+                origins[name] = Origin(kind, place or (field.metadata["env"] if kind == "environment" else "argument"))
+                try:
+                    values[name] = layer[name] if isinstance(layer[name], Secret) else field.metadata["read"](layer[name])
+                except ValueError as error:
+                    shown = MASK if name == "api_key" else repr(layer[name])
+                    faults.append(f"{name} = {shown} (from {origins[name].place}): {error}")
+                break
+    if faults:
+        raise ConfigError(tuple(faults))
+    return Loaded(Settings(**values), origins)
+
+
+_FIELDS: Final[dict[str, Any]] = {field.name: field for field in attrs.fields(Settings)}
+
+
+def user_file(environ: Mapping[str, str]) -> Path:
+    """Return where the user's own configuration file is, or would be."""
+    folder = environ.get("KIE_CONFIG_DIR") or platformdirs.user_config_dir("kie")
+    return Path(folder) / "config.toml"
+
+
+def _read(path: Path, faults: list[str], *, project: bool) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        table = tomllib.loads(text)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        faults.append(f"{path}: cannot be read: {error}")
+        return {}
+    for name in list(table):
+        field = _FIELDS.get(name)
+        if field is None:
+            near = get_close_matches(name, _FIELDS, 1)
+            faults.append(f"{path}: unknown setting {name!r}" + (f"; did you mean {near[0]!r}?" if near else "; `kie config` lists all"))
+        elif project and not field.metadata["project"]:
+            faults.append(f"{path}: a project may not set {name!r}, so that a cloned folder cannot redirect your key, money or code; use {field.metadata['env']} or your own file")
+        else:
+            continue
+        del table[name]
+    if "api_key" in table and os.name == "posix" and path.stat().st_mode & 0o077:
+        faults.append(f"{path}: holds a key and others can read it; try: chmod 600 {path}")
+    return table
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return MASK
+    if isinstance(value, (Path, Decimal)):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value

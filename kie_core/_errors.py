@@ -1,0 +1,360 @@
+"""Every error that kie-core raises.
+
+KieError
+├── UnknownModel (ValueError)      no such model id
+├── InvalidJob (ValueError)        inputs that Kie would refuse, misread or bill for nothing
+├── ModelGone                      the vendor removed the model
+├── UnknownWire                    the model's plugin does not speak that wire
+├── NoPlugin                       no installed plugin owns the category
+├── PluginBroken                   the owner was put in quarantine
+├── PluginFailed                   a hook of the owner raised
+├── ConfigError                    a setting is wrong
+├── NoKey                          there is no key
+├── RegistryError                  a registry file or row is wrong
+├── BadHandle (ValueError)         not a handle of ours
+├── NotSent                        the create did not leave this machine: nothing was bought
+├── Refused                        Kie said no: nothing was bought
+│   ├── Unauthorized (401)
+│   ├── OutOfCredits (402)
+│   ├── RateLimited (429)
+│   └── Maintenance (455)
+├── SubmitUnknown                  the create may have reached Kie: do not send it again
+├── ReadFailed                     a question (not a create) got no usable answer
+│   └── RecordMissing              Kie does not know the task (yet)
+├── WaitTimeout                    we stopped waiting; the task goes on
+├── JobFailed                      the task ended without a result
+└── SaveFailed                     a result could not be put on disk
+
+All of them pickle, none holds a secret, and facts are attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+if TYPE_CHECKING:
+    from kie_core._job import Job
+
+
+class KieError(Exception):
+    """The root of all errors of kie-core."""
+
+
+def one_of(values: Iterable[Any]) -> str:
+    """Render *values* as the tail of "allowed: ..."."""
+    return ", ".join(repr(value) for value in values)
+
+
+@attrs.define
+class UnknownModel(KieError, ValueError):
+    """No registry holds a model with this id."""
+
+    model: str
+    suggestions: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        hint = f"; did you mean {' or '.join(map(repr, self.suggestions))}?" if self.suggestions else ""
+        return f"unknown model {self.model!r}{hint or '; `kie models --all` lists every id'}"
+
+
+@attrs.frozen
+class Fault:
+    """One thing that is wrong with a job's inputs.
+
+    Attributes:
+        field: The input's name.
+        problem: What is wrong, with the value and what is allowed.
+    """
+
+    field: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.problem}"
+
+
+@attrs.define
+class InvalidJob(KieError, ValueError):
+    """The inputs do not fit the model; nothing was sent.
+
+    Attributes:
+        model: The model's id.
+        faults: Every fault that was found, not only the first.
+    """
+
+    model: str
+    faults: tuple[Fault, ...]
+
+    @classmethod
+    def value(cls, job: Job, field: str, *, why: str, allowed: Sequence[Any] = ()) -> InvalidJob:
+        """Refuse the value of one input: for rules that a schema cannot express.
+
+        Args:
+            job: The job that a plugin was asked to build.
+            field: The input's name.
+            why: The reason, as the second half of a sentence.
+            allowed: The values that would do.
+        """
+        tail = f" (allowed: {one_of(allowed)})" if allowed else ""
+        given = repr(job.params[field]) if field in job.params else "missing"
+        return cls(job.model.id, (Fault(field, f"{given}: {why}{tail}"),))
+
+    def __str__(self) -> str:
+        lines = "".join(f"\n  {fault}" for fault in self.faults)
+        return f"{self.model} cannot take these inputs:{lines}\n`kie model {self.model}` shows what it takes"
+
+
+@attrs.define
+class ModelGone(KieError):
+    """The vendor removed the model; nothing was sent."""
+
+    model: str
+    note: str
+
+    def __str__(self) -> str:
+        return f"{self.model!r} is no longer offered by Kie: {self.note}; `kie models --all` lists what is left"
+
+
+@attrs.define
+class UnknownWire(KieError, ValueError):
+    """The model's plugin does not speak the wire that was asked for."""
+
+    wire: str
+    model: str
+    spoken: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.model} cannot go over wire {self.wire!r}; its plugin speaks {one_of(self.spoken)}"
+
+
+@attrs.define
+class NoPlugin(KieError):
+    """No installed plugin owns the model's category."""
+
+    category: str
+    installed: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"no installed plugin handles category {self.category!r} "
+            f"(installed: {', '.join(self.installed) or 'none'}); "
+            f"try: pip install kie-{self.category}"
+        )
+
+
+@attrs.define
+class PluginBroken(KieError):
+    """The plugin that owns the category was put in quarantine."""
+
+    category: str
+    distribution: str
+    version: str
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"the plugin for category {self.category!r} cannot be used: {self.reason} "
+            f"({self.distribution} {self.version}); `kie plugins` lists all"
+        )
+
+
+@attrs.define
+class PluginFailed(KieError):
+    """A hook of the owning plugin raised, or answered with something else than it should."""
+
+    category: str
+    hook: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"plugin {self.category!r} failed in {self.hook}: {self.reason}; this is a fault of the plugin"
+
+
+@attrs.define
+class ConfigError(KieError):
+    """One or more settings are wrong.
+
+    Attributes:
+        faults: Every fault, each with its origin, the value (never a key) and what is allowed.
+    """
+
+    faults: tuple[str, ...]
+
+    def __str__(self) -> str:
+        if len(self.faults) == 1:
+            return self.faults[0]
+        return "the configuration is wrong:" + "".join(f"\n  {fault}" for fault in self.faults)
+
+
+@attrs.define
+class NoKey(KieError):
+    """Something that needs a key was asked for, and there is none. Nothing was sent."""
+
+    def __str__(self) -> str:
+        return "there is no key: set KIE_API_KEY (from https://kie.ai/api-key), or use the sandbox, which needs none"
+
+
+@attrs.define
+class RegistryError(KieError):
+    """A registry file, or a row that a plugin brought, cannot be used."""
+
+    source: str
+    problem: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = self.source if self.line is None else f"{self.source}, line {self.line}"
+        return f"{place}: {self.problem}"
+
+
+@attrs.define
+class BadHandle(KieError, ValueError):
+    """The text is not a handle of ours."""
+
+    handle: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.handle[:120]!r} is not a handle: {self.problem} (expected: kie1:JOB:MODEL:WIRE:TASK)"
+
+
+@attrs.define
+class NotSent(KieError):
+    """The request never left this machine: nothing was bought, and it may be sent again."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"nothing was sent, nothing was bought: {self.reason}"
+
+
+@attrs.define
+class Refused(KieError):
+    """Kie refused: no task was made, nothing was bought.
+
+    Attributes:
+        code: Kie's body code, or the HTTP status where the answer had no body code.
+        message: Kie's text.
+    """
+
+    code: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"Kie refused, nothing was bought: {self.message or 'no reason given'} (code {self.code})"
+
+
+@attrs.define
+class Unauthorized(Refused):
+    """The key is missing, wrong or not allowed (401)."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; check KIE_API_KEY (https://kie.ai/api-key)"
+
+
+@attrs.define
+class OutOfCredits(Refused):
+    """The account has not enough credits (402)."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; `kie credits` shows the balance"
+
+
+@attrs.define
+class RateLimited(Refused):
+    """Too many calls (429): the same request may be sent again later."""
+
+
+@attrs.define
+class Maintenance(Refused):
+    """The service is under maintenance (455): the same request may be sent again later."""
+
+
+@attrs.define
+class SubmitUnknown(KieError):
+    """The create may or may not have reached Kie: sending it again may pay twice.
+
+    Attributes:
+        handle: Names the job; keep it.
+        reason: What came instead of a readable answer.
+    """
+
+    handle: str
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"it is unknown whether Kie took this job: {self.reason}; do not send it again before "
+            f"looking at https://kie.ai/logs ({self.handle})"
+        )
+
+
+@attrs.define
+class ReadFailed(KieError):
+    """A question about a task or the account got no usable answer; asking again is free."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"Kie gave no usable answer: {self.reason}"
+
+
+@attrs.define
+class RecordMissing(ReadFailed):
+    """Kie does not know the task: not yet, or not any more."""
+
+
+@attrs.define
+class WaitTimeout(KieError):
+    """We stopped waiting. The task goes on at Kie and is paid: resume it, do not submit it again.
+
+    Attributes:
+        handle: What resumes it.
+        waited: Seconds.
+        state: The last state that was seen, or the reason why none was.
+    """
+
+    handle: str
+    waited: float
+    state: str
+
+    def __str__(self) -> str:
+        return (
+            f"still {self.state} after {self.waited:.0f} s; the task goes on at Kie and is paid: "
+            f"resume it, do not submit it again: kie status {self.handle}"
+        )
+
+
+@attrs.define
+class JobFailed(KieError):
+    """The task ended without a result.
+
+    Attributes:
+        handle: Names the job.
+        state: ``failed``, ``expired`` or ``needs_input``.
+        code: Kie's code for the failure, as text, where it gave one.
+        message: Kie's text.
+    """
+
+    handle: str
+    state: str
+    code: str | None
+    message: str
+
+    def __str__(self) -> str:
+        code = f" (code {self.code})" if self.code else ""
+        return f"the task {self.state.replace('_', ' ')}: {self.message or 'no reason given'}{code}; {self.handle}"
+
+
+@attrs.define
+class SaveFailed(KieError):
+    """A result could not be saved; the task is untouched and its result stays with Kie for a while."""
+
+    url: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"could not save {self.url}: {self.reason}; the result is still at Kie"

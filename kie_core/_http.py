@@ -1,0 +1,270 @@
+"""The network. The only module that names the HTTP library.
+
+Stock connection pools look through all their connections at every request; with 32 requests
+in flight that costs more than the request. So each place has a pool of one connection here,
+and free ones wait on a stack.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any, Final
+from urllib.request import getproxies, proxy_bypass
+
+import httpx
+
+from kie_core._answer import Answer
+from kie_core._errors import NotSent, ReadFailed
+from kie_core._job import Request
+from kie_core._secret import MASK, Secret
+
+#: No answer of the API is larger; a larger one is cut off.
+LARGEST_ANSWER: Final = 8 * 1024 * 1024
+#: How many questions are in flight at once.
+PLACES: Final = 32
+#: After these, nothing has left this machine.
+_BEFORE_SENDING: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
+
+
+class SentWithoutAnswer(Exception):
+    """A request left, or may have left, and no readable answer came. Never leaves this package."""
+
+
+class Http:
+    """Sends requests to the API: creates on a connection of their own, questions on shared ones.
+
+    Bound to the event loop in which it is first used.
+    """
+
+    def __init__(self, base_url: str, key: Secret | None, *, version: str, transport: Any = None) -> None:
+        self._base_url = base_url
+        self._key = key
+        self._own = transport is None
+        self._context = _Context()
+        self._transport = transport if transport is not None else StackTransport(PLACES, self._context)
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": f"kie-core/{version}"}
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key.reveal()}"
+        self._client = httpx.AsyncClient(transport=self._transport, headers=headers, timeout=None, follow_redirects=False)
+
+    def url(self, request: Request) -> str:
+        """Return the whole URL of *request*; a path prefix of the base URL is kept."""
+        query = f"?{httpx.QueryParams(dict(request.query))}" if request.query else ""
+        return f"{self._base_url}{request.path}{query}"
+
+    async def create(self, request: Request, *, seconds: float) -> Answer:
+        """Send a request that costs money, once, on a fresh connection.
+
+        Raises:
+            NotSent: Provably nothing left this machine.
+            SentWithoutAnswer: Anything else that went wrong.
+        """
+        wire = _WireTap()
+        try:
+            async with asyncio.timeout(seconds), contextlib.AsyncExitStack() as stack:
+                client = self._client
+                if self._own:
+                    once = StackTransport(1, self._context, keep_alive=False)
+                    client = await stack.enter_async_context(httpx.AsyncClient(transport=once, headers=self._client.headers, timeout=None))
+                return await self._read(client, request, wire)
+        except _BEFORE_SENDING as error:
+            if isinstance(error, httpx.ProxyError) or wire.proves_unsent(default=self._own):
+                raise NotSent(_said(error)) from None
+            raise SentWithoutAnswer(_said(error)) from None
+        except (UnicodeEncodeError, httpx.InvalidURL, httpx.LocalProtocolError) as error:
+            raise NotSent(_said(error)) from None
+        except TimeoutError:
+            if wire.proves_unsent(default=False):
+                raise NotSent(f"no connection within {seconds:g} s") from None
+            raise SentWithoutAnswer(f"no answer within {seconds:g} s") from None
+        except (httpx.HTTPError, OSError, _TooLarge, zlib.error) as error:
+            raise SentWithoutAnswer(_said(error)) from None
+
+    async def ask(self, request: Request, *, seconds: float) -> Answer:
+        """Send a request that is free.
+
+        Raises:
+            ReadFailed: No answer came.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._read(self._client, request, _WireTap())
+        except TimeoutError:
+            raise ReadFailed(f"no answer within {seconds:g} s") from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, _TooLarge, zlib.error) as error:
+            raise ReadFailed(_said(error)) from None
+
+    async def close(self) -> None:
+        """Close all connections; a caller's transport stays open."""
+        if self._own:
+            await self._client.aclose()
+
+    async def _read(self, client: httpx.AsyncClient, request: Request, wire: _WireTap) -> Answer:
+        headers = {"Content-Type": "application/json"} if request.content is not None else {}
+        async with client.stream(
+            request.method, self.url(request), content=request.content, headers=headers, extensions={"trace": wire}
+        ) as response:
+            raw = bytearray()
+            async for chunk in response.aiter_raw():
+                raw += chunk
+                if len(raw) > LARGEST_ANSWER:
+                    raise _TooLarge(f"the answer is larger than {LARGEST_ANSWER} bytes")
+            content = _decoded(bytes(raw), response.headers.get("Content-Encoding", ""))
+            if self._key is not None:  # an echo of the key must not reach a message or a log
+                content = content.replace(self._key.reveal().encode(), MASK.encode())
+            return Answer(response.status_code, content)
+
+
+class _WireTap:
+    """Listens to the transport: did the first byte of the request go out?"""
+
+    def __init__(self) -> None:
+        self._heard = False
+        self._sending = False
+
+    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
+        self._heard = True
+        if "send_request_headers.started" in event:
+            self._sending = True
+
+    def proves_unsent(self, *, default: bool) -> bool:
+        return not self._sending if self._heard else default
+
+
+class _TooLarge(Exception):
+    pass
+
+
+def _decoded(raw: bytes, encoding: str) -> bytes:
+    if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
+        return raw
+    inflater = zlib.decompressobj(wbits=47)
+    content = inflater.decompress(raw, LARGEST_ANSWER)
+    if inflater.unconsumed_tail:
+        raise _TooLarge(f"the answer unpacks to more than {LARGEST_ANSWER} bytes")
+    return content
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+class _Context:
+    """One TLS context for all https connections of a client, made with the first of them: it is slow to make."""
+
+    def __init__(self) -> None:
+        self._trusting: ssl.SSLContext | None = None
+
+    def get(self, scheme: str) -> ssl.SSLContext:
+        if scheme != "https":
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # unused, trusts nobody, costs nothing
+        if self._trusting is None:
+            self._trusting = httpx.create_ssl_context()
+        return self._trusting
+
+
+class StackTransport(httpx.AsyncBaseTransport):
+    """A fixed number of places, each a transport of one connection; idle ones wait on a stack per origin.
+
+    Honours HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, which a transport given to the library does not.
+    """
+
+    def __init__(self, places: int, context: _Context, *, keep_alive: bool = True) -> None:
+        self._places = asyncio.Semaphore(places)
+        self._context = context
+        self._idle: dict[tuple[str, str, int | None], list[httpx.AsyncHTTPTransport]] = {}
+        self._limits = httpx.Limits(max_connections=1, max_keepalive_connections=int(keep_alive), keepalive_expiry=30.0)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        await self._places.acquire()
+        try:
+            idle = self._idle.setdefault((request.url.scheme, request.url.host, request.url.port), [])
+            one = idle.pop() if idle else self._connect(request.url)
+        except BaseException:
+            self._places.release()
+            raise
+
+        def release() -> None:
+            idle.append(one)
+            self._places.release()
+
+        try:
+            response = await one.handle_async_request(request)
+        except BaseException:
+            release()
+            raise
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        response.stream = _ReleasingStream(response.stream, release)
+        return response
+
+    async def aclose(self) -> None:
+        for idle in self._idle.values():
+            for one in idle:
+                await one.aclose()
+        self._idle.clear()
+
+    def _connect(self, url: httpx.URL) -> httpx.AsyncHTTPTransport:
+        proxy = proxy_for(url.scheme, url.host)
+        scheme = "https" if proxy is not None and proxy.startswith("https") else url.scheme
+        return httpx.AsyncHTTPTransport(verify=self._context.get(scheme), limits=self._limits, proxy=proxy)
+
+
+class _ReleasingStream(httpx.AsyncByteStream):
+    """A response body that gives its place back once, when it is closed."""
+
+    def __init__(self, inner: httpx.AsyncByteStream, release: Callable[[], None]) -> None:
+        self._inner = inner
+        self._release: Callable[[], None] | None = release
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._inner.__aiter__()
+
+    async def aclose(self) -> None:
+        try:
+            await self._inner.aclose()
+        finally:
+            release, self._release = self._release, None
+            if release is not None:
+                release()
+
+
+def proxy_for(scheme: str, host: str) -> str | None:
+    """Return the proxy that the environment wants for *host*, or None."""
+    proxies = getproxies()
+    proxy = proxies.get(scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(host):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+# --- files ---------------------------------------------------------------------------
+
+
+class FileClient:
+    """Fetches result files, blocking, for worker threads. Never carries the key."""
+
+    def __init__(self, *, version: str, seconds: float) -> None:
+        self._headers = {"Accept-Encoding": "identity", "User-Agent": f"kie-core/{version}"}
+        self._timeout = httpx.Timeout(seconds, connect=10.0)
+
+    @contextlib.contextmanager
+    def open(self, url: str) -> Iterator[tuple[int, Mapping[str, str], Iterator[bytes]]]:
+        """Open *url*; yields the status, the headers and the body as it comes. Follows no redirect.
+
+        Raises:
+            ReadFailed: The connection failed, at any point.
+        """
+        try:
+            with (
+                httpx.Client(headers=self._headers, timeout=self._timeout, follow_redirects=False) as client,
+                client.stream("GET", url) as response,
+            ):
+                yield response.status_code, response.headers, response.iter_raw()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise ReadFailed(_said(error)) from None
+
+

@@ -1,0 +1,119 @@
+"""A job, the endpoint it goes to, the request it becomes, and the handle that resumes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import quote, unquote
+
+import attrs
+
+from kie_core._errors import BadHandle
+from kie_core._model import Model
+from kie_core._price import Price
+
+#: Source: docs.kie.ai/market/quickstart and docs.kie.ai/market/common/get-task-detail, read 2026-10-01.
+JOBS_CREATE = "/api/v1/jobs/createTask"
+JOBS_QUERY = "/api/v1/jobs/recordInfo"
+
+
+def _frozen_mapping(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    return MappingProxyType(dict(value))
+
+
+@attrs.frozen
+class Job:
+    """One purchase, decided but not yet made.
+
+    Attributes:
+        id: Ours; exists before anything is sent.
+        model: What is bought.
+        params: The checked inputs with defaults: the contract, whatever the vendor does.
+        given: The names that the caller gave.
+        wire: The dialect in which it goes over the network.
+        price: What it costs, both ways.
+    """
+
+    id: str
+    model: Model
+    params: Mapping[str, Any] = attrs.field(converter=_frozen_mapping)
+    given: frozenset[str]
+    wire: str
+    price: Price
+
+    def handle(self, task_id: str | None = None) -> str:
+        """Return the text that resumes this job anywhere."""
+        return Handle(self.id, self.model.id, self.wire, task_id).text
+
+
+@attrs.frozen
+class Handle:
+    """``kie1:<job>:<model>:<wire>[:<task>]``, each part percent-escaped."""
+
+    job: str
+    model: str
+    wire: str
+    task: str | None = None
+
+    @property
+    def text(self) -> str:
+        parts = (self.job, self.model, self.wire, *(() if self.task is None else (self.task,)))
+        return ":".join(("kie1", *(quote(part, safe="") for part in parts)))
+
+    @classmethod
+    def parse(cls, text: str) -> Handle:
+        """Read a handle.
+
+        Raises:
+            BadHandle: It is not one; says why.
+        """
+        prefix, *parts = text.strip().split(":")
+        if prefix != "kie1":
+            raise BadHandle(text, "it does not begin with 'kie1:'")
+        if len(parts) not in (3, 4) or not all(parts):
+            raise BadHandle(text, f"it has {len(parts)} parts")
+        return cls(*(unquote(part) for part in parts))
+
+
+@attrs.frozen(kw_only=True)
+class Endpoint:
+    """Where a job goes and where it is read back.
+
+    Attributes:
+        create: Path of the create call, a POST.
+        query: Path of the call that reads a task, a GET.
+        task_param: How the query calls the task id.
+        callback_field: Where the callback URL belongs in the body; None: this call has no callback.
+        callback_required: Kie refuses the call without a callback URL. The core sends one under the
+            reserved ``.invalid`` domain where none is configured.
+        drops: Inputs that have no place on this wire, with the reason; warned about if given.
+        notes: What every caller of this wire should know.
+    """
+
+    create: str
+    query: str
+    task_param: str = "taskId"
+    callback_field: str | None = "callBackUrl"
+    callback_required: bool = False
+    drops: Mapping[str, str] = attrs.field(factory=dict, converter=_frozen_mapping)
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def jobs(cls, **more: Any) -> Endpoint:
+        """Return the endpoint of the universal call, createTask."""
+        return cls(create=JOBS_CREATE, query=JOBS_QUERY, **more)
+
+    def dropping(self, **reasons: str) -> Endpoint:
+        """Return this endpoint with further `drops`, for a job that loses something which others do not."""
+        return attrs.evolve(self, drops={**self.drops, **reasons})
+
+
+@attrs.frozen
+class Request:
+    """One HTTP request, without host and key. ``content`` is the JSON body, already encoded and so frozen."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = attrs.field(factory=dict, converter=_frozen_mapping)
+    content: bytes | None = None

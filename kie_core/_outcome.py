@@ -1,0 +1,193 @@
+"""What an answer says about a task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import attrs
+
+from kie_core._errors import ReadFailed, RecordMissing
+from kie_core._model import JSON, Media
+
+if TYPE_CHECKING:
+    from kie_core._job import Job
+
+State = Literal["queued", "running", "partial", "needs_input", "succeeded", "failed", "expired"]
+#: States that no later answer changes.
+TERMINAL: Final[frozenset[State]] = frozenset({"succeeded", "failed", "expired"})
+
+#: How long Kie keeps generated media, in seconds: 14 days.
+#: Source: docs.kie.ai/1973359m0, read 2026-04-29.
+MEDIA_LIFETIME: Final = 14 * 24 * 3600.0
+
+
+@attrs.frozen
+class Artifact:
+    """One result: exactly one of ``url``, ``text`` and ``data``.
+
+    Attributes:
+        kind: What it is.
+        url: Where it lies; anybody with the address can read it.
+        text: Lyrics and the like.
+        data: Tables, notes, boxes.
+        role: ``result``, or what else it is: ``cover``, ``origin``, ``last_frame``.
+        lifetime: Seconds after the end of the task for which Kie keeps it.
+    """
+
+    kind: Media
+    url: str | None = None
+    text: str | None = attrs.field(default=None, kw_only=True)
+    data: JSON = attrs.field(default=None, kw_only=True)
+    role: str = attrs.field(default="result", kw_only=True)
+    lifetime: float | None = attrs.field(default=MEDIA_LIFETIME, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        if sum(value is not None for value in (self.url, self.text, self.data)) != 1:
+            raise ValueError("an artifact has exactly one of url, text and data")
+
+
+@attrs.frozen
+class Failure:
+    """Why a task failed, in Kie's words. ``code`` is text: Kie sends numbers and words."""
+
+    message: str
+    code: str | None = None
+
+
+@attrs.frozen
+class Outcome:
+    """What one answer says about a task.
+
+    Attributes:
+        state: Where the task stands.
+        artifacts: What is there already.
+        error: Why it failed.
+        progress: 0 to 1, where Kie tells.
+        credits: What Kie says it charged.
+        seconds: How long the task took, by Kie's clock.
+        remark: A word of Kie's that is not in its documentation, such as an unknown state.
+    """
+
+    state: State
+    artifacts: tuple[Artifact, ...] = ()
+    error: Failure | None = None
+    progress: float | None = attrs.field(default=None, kw_only=True)
+    credits: float | None = attrs.field(default=None, kw_only=True)
+    seconds: float | None = attrs.field(default=None, kw_only=True)
+    remark: str | None = attrs.field(default=None, kw_only=True)
+
+    @property
+    def finished(self) -> bool:
+        """Whether no later answer can change the state."""
+        return self.state in TERMINAL
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The addresses of all artifacts that have one."""
+        return tuple(artifact.url for artifact in self.artifacts if artifact.url)
+
+
+def record(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ``data`` object of the answer to a query.
+
+    Raises:
+        RecordMissing: Kie does not know the task: code 422 or 404, or 200 without data.
+            Source: the query pages of all families and recordings, 2026-04 to 2026-09.
+        ReadFailed: Any other code, or data that is not an object: asked again later.
+    """
+    code, data = body.get("code"), body.get("data")
+    if code in (404, 422) or (code == 200 and data is None):
+        raise RecordMissing(str(body.get("msg") or "no record"))
+    if code != 200 or not isinstance(data, dict):
+        raise ReadFailed(f"{body.get('msg') or 'no message'} (code {code!r})")
+    return data
+
+
+def failure(code: Any, message: Any) -> Failure:
+    """Make a `Failure` of what Kie sent as code (number or word) and message."""
+    return Failure(str(message or "Kie gave no reason"), None if code in (None, "", 0) else str(code))
+
+
+def urls_of(value: Any) -> list[str]:
+    """Return the URLs in *value*: a list, one text, or (older answers) a list as JSON text."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return []
+    if isinstance(value, str):
+        value = [value]
+    return [url for url in value if isinstance(url, str) and url.strip()] if isinstance(value, list) else []
+
+
+def seconds_between(start: Any, end: Any) -> float | None:
+    """Return the seconds from *start* to *end* where both are milliseconds, as Kie sends them, else None."""
+    if isinstance(start, (int, float)) and isinstance(end, (int, float)) and 0 <= end - start < 7 * 24 * 3_600_000:
+        return (end - start) / 1000
+    return None
+
+
+#: ``data.state`` of the jobs API. Source: docs.kie.ai/market/common/get-task-detail, read 2026-10-01.
+_JOBS_STATES: Final[dict[str, State]] = {
+    "waiting": "queued", "queuing": "queued", "generating": "running", "success": "succeeded", "fail": "failed",
+}  # fmt: skip
+#: Further lists of ``resultJson`` and what their files are.
+_JOBS_EXTRAS: Final = {"firstFrameUrl": "first_frame", "lastFrameUrl": "last_frame", "resultWaterMarkUrls": "watermarked"}
+
+
+def jobs_outcome(job: Job, body: Mapping[str, Any]) -> Outcome:
+    """Read an answer of ``GET /api/v1/jobs/recordInfo``, for any model.
+
+    Source: docs.kie.ai/market/common/get-task-detail and recordings, 2026-04 to 2026-10.
+
+    Raises:
+        RecordMissing, ReadFailed: The answer says nothing about the task.
+    """
+    data = record(body)
+    word = data.get("state")
+    state = _JOBS_STATES.get(str(word))
+    common: dict[str, Any] = {
+        "credits": data.get("creditsConsumed", data.get("consumeCredits")),
+        "seconds": seconds_between(data.get("createTime"), data.get("completeTime")),
+    }
+    if state == "succeeded":
+        return Outcome("succeeded", _jobs_artifacts(job.model.media, data), **common)
+    if state == "failed":
+        return Outcome("failed", error=failure(data.get("failCode"), data.get("failMsg")), **common)
+    progress = data.get("progress")
+    return Outcome(
+        state or "running",
+        progress=progress / 100 if isinstance(progress, (int, float)) else None,
+        remark=None if state else f"unknown state {word!r}",
+    )
+
+
+def _jobs_artifacts(media: Media, data: Mapping[str, Any]) -> tuple[Artifact, ...]:
+    result = data.get("response")
+    if not isinstance(result, dict):
+        result = _loaded(data.get("resultJson"))
+    found = [Artifact(media, url) for url in urls_of(result.get("resultUrls"))]
+    for name, role in _JOBS_EXTRAS.items():
+        found += [Artifact("image" if "Frame" in name else media, url, role=role) for url in urls_of(result.get(name))]
+    tracks = result.get("data")
+    for track in tracks if isinstance(tracks, list) else ():
+        if isinstance(track, dict):
+            found += [Artifact("audio", url) for url in urls_of(track.get("audio_url"))]
+            found += [Artifact("image", url, role="cover") for url in urls_of(track.get("image_url"))]
+    if result.get("resultObject") is not None:
+        found.append(Artifact("data", data=result["resultObject"]))
+    return tuple(found)
+
+
+def _loaded(text: Any) -> dict[str, Any]:
+    """Read ``resultJson``: JSON text, at times JSON text inside JSON text."""
+    for _ in range(2):
+        if not isinstance(text, str):
+            break
+        try:
+            text = json.loads(text)
+        except (ValueError, RecursionError):
+            return {}
+    return text if isinstance(text, dict) else {}

@@ -1,0 +1,15 @@
+"""A tool for plugins: params to wire fields by a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kie_core._model import JSON
+
+
+def rename(params: Mapping[str, JSON], fields: Mapping[str, str]) -> dict[str, JSON]:
+    """Return the params that *fields* names, under the names that it gives them, in its order.
+
+    A param that is absent stays absent: the choice is left to Kie.
+    """
+    return {theirs: params[ours] for ours, theirs in fields.items() if ours in params}

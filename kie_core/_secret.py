@@ -1,0 +1,45 @@
+"""A text that must not be seen: the key."""
+
+from __future__ import annotations
+
+from typing import Final, NoReturn
+
+MASK: Final = "***"
+
+
+class Secret:
+    """Holds the key. Shows ``***`` wherever it is printed, and refuses to be pickled or copied."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text; for the Authorization header only."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return MASK
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a key is not pickled")
+
+
+def checked_key(text: str) -> Secret:
+    """Make a secret of a key as people paste it: outer blanks go, anything else odd is refused.
+
+    Raises:
+        ValueError: The key cannot be one; the text does not show it.
+    """
+    key = text.strip()
+    if not key:
+        raise ValueError("the key is empty")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ValueError("the key has blanks, line breaks or letters that no key has; copy it again from https://kie.ai/api-key")
+    return Secret(key)
+
+
+def redacted(text: str, secret: Secret | None) -> str:
+    """Return *text* without the key, for vendor texts and logs."""
+    return text if secret is None else text.replace(secret.reveal(), MASK)

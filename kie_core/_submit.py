@@ -1,0 +1,70 @@
+"""The one place that spends money: the function that sends a create. It repeats nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from kie_core._answer import Accepted, Answer, Unknown, Verdict, verdict
+from kie_core._errors import NotSent, Refused, SubmitUnknown
+from kie_core._http import Http, SentWithoutAnswer
+from kie_core._job import Job, Request
+
+log = logging.getLogger("kie_core")
+
+
+async def send_create(http: Http, job: Job, request: Request, *, refused: Sequence[tuple[int, str]], seconds: float) -> str:
+    """Send the create of *job* once and return Kie's task id. **Costs money.**
+
+    A cancelled caller does not cut the request off: the answer is awaited and logged first,
+    because a task whose id nobody read is paid and lost.
+
+    Args:
+        http: How to send.
+        job: What is bought.
+        request: Its create request.
+        refused: Pairs of ``(code, message part)`` of the plugin that mean "nothing was made".
+        seconds: How long to wait for the answer.
+
+    Raises:
+        NotSent: Nothing left this machine.
+        Refused: Kie said no.
+        SubmitUnknown: Nobody can say; do not send again.
+    """
+    log.info("job %s: sending %s over wire %s, %s", job.id, job.model.id, job.wire, job.price)
+    sending = asyncio.ensure_future(_judged(http, request, refused, seconds))
+    try:
+        judged = await asyncio.shield(sending)
+    except asyncio.CancelledError as cancelled:
+        judged = await sending
+        _log(job, judged)
+        if isinstance(judged, Accepted):
+            cancelled.add_note(f"the task goes on at Kie: {job.handle(judged.task_id)}")
+        raise
+    _log(job, judged)
+    if isinstance(judged, Accepted):
+        return judged.task_id
+    if isinstance(judged, Unknown):
+        raise SubmitUnknown(job.handle(), judged.reason)
+    raise judged
+
+
+async def _judged(http: Http, request: Request, refused: Sequence[tuple[int, str]], seconds: float) -> Verdict | NotSent:
+    try:
+        answer: Answer = await http.create(request, seconds=seconds)
+    except NotSent as error:
+        return error
+    except SentWithoutAnswer as error:
+        return Unknown(str(error))
+    return verdict(answer, refused)
+
+
+def _log(job: Job, judged: Verdict | NotSent) -> None:
+    if isinstance(judged, Accepted):
+        log.info("job %s: accepted as task %s", job.id, judged.task_id)
+    elif isinstance(judged, Unknown):
+        log.error("job %s: UNKNOWN whether Kie took it: %s; do not send it again (%s)", job.id, judged.reason, job.handle())
+    else:
+        assert isinstance(judged, (Refused, NotSent))
+        log.warning("job %s: %s", job.id, judged)

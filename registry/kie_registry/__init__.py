@@ -1,0 +1,27 @@
+"""The sources of truth: which models there are, what they take, what they cost.
+
+Data and a loader, no behaviour. ``kie_source_of_truth_v4.json`` holds the six
+models of the V4 contract, ``kie_models_source_of_truth.json`` the 210 legacy
+ids, each joined with the model that serves it today.
+"""
+
+from __future__ import annotations
+
+import functools
+from importlib.resources import files
+
+#: The bundled files, in the order in which models are listed.
+V4 = "kie_source_of_truth_v4.json"
+V3 = "kie_models_source_of_truth.json"
+FILES = (V4, V3)
+
+
+@functools.cache
+def read(name: str) -> str:
+    """Return the text of the bundled file *name*, read once per process."""
+    return files(__name__).joinpath(name).read_text(encoding="utf-8")
+
+
+def path(name: str) -> str:
+    """Return where the bundled file *name* lies, for messages."""
+    return str(files(__name__).joinpath(name))
