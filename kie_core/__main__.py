@@ -8,7 +8,7 @@ import sys
 def main() -> None:
     """Run the command line. ``--version`` is answered before anything else is loaded."""
     if sys.argv[1:] == ["--version"]:
-        print("\n".join(_versions()))
+        sys.stdout.write("\n".join([*_versions(), ""]))
         return
     from kie_core._cli.main import kie
 

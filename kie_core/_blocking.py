@@ -49,9 +49,12 @@ class KieBlocking:
         self._run(self._kie.__aenter__)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         loop, thread = self._loop, self._thread
-        assert loop is not None and thread is not None
+        assert loop is not None
+        assert thread is not None
         self._run(lambda: self._kie.__aexit__(None, None, None))
         self._loop = self._thread = None
         loop.call_soon_threadsafe(loop.stop)
@@ -62,22 +65,29 @@ class KieBlocking:
 
     @property
     def registry(self) -> Registry:
+        """All models that this client knows."""
         return self._kie.registry
 
     @property
     def dispatcher(self) -> Dispatcher:
+        """What decides about jobs: plugins, prices, wires."""
         return self._kie.dispatcher
 
     def models(self, *words: str, everything: bool = False) -> list[Model]:
+        """Do what `Kie.models` does."""
         return self._kie.models(*words, everything=everything)
 
     def job(self, model: str, inputs: Mapping[str, Any] | None = None, *, wire: str | None = None) -> Job:
+        """Do what `Kie.job` does."""
         return self._kie.job(model, inputs, wire=wire)
 
     def payload(self, model: str, inputs: Mapping[str, Any] | None = None, *, wire: str | None = None) -> Payload:
+        """Do what `Kie.payload` does."""
         return self._kie.payload(model, inputs, wire=wire)
 
-    def submit(self, model: str | Job, inputs: Mapping[str, Any] | None = None, *, wire: str | None = None) -> BlockingTask:
+    def submit(
+        self, model: str | Job, inputs: Mapping[str, Any] | None = None, *, wire: str | None = None
+    ) -> BlockingTask:
         """Buy a job and return at once. **Costs money.** Raises what `Kie.submit` raises, and:
 
         Raises:
@@ -91,7 +101,12 @@ class KieBlocking:
         return BlockingTask(self, task)
 
     def generate(
-        self, model: str | Job, inputs: Mapping[str, Any] | None = None, *, wire: str | None = None, wait_timeout: float | None = None
+        self,
+        model: str | Job,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        wire: str | None = None,
+        wait_timeout: float | None = None,
     ) -> BlockingTask:
         """Buy a job, wait for it, and return the finished task. **Costs money.** Raises what `Kie.generate` raises."""
         task = self.submit(model, inputs, wire=wire)
@@ -99,9 +114,11 @@ class KieBlocking:
         return task
 
     def attach(self, handle: str) -> BlockingTask:
+        """Do what `Kie.attach` does."""
         return BlockingTask(self, self._kie.attach(handle))
 
     def credits(self) -> Decimal:
+        """Do what `Kie.credits` does."""
         return self._run(self._kie.credits)
 
     def _running(self) -> asyncio.AbstractEventLoop:
@@ -130,24 +147,30 @@ class BlockingTask:
 
     @property
     def job(self) -> Job:
+        """What was bought."""
         return self._task.job
 
     @property
     def id(self) -> str:
+        """Kie's task id."""
         return self._task.id
 
     @property
     def handle(self) -> str:
+        """The text that resumes this task anywhere."""
         return self._task.handle
 
     @property
     def outcome(self) -> Outcome | None:
+        """What was last seen of it; None: nothing yet."""
         return self._task.outcome
 
     def status(self) -> Outcome:
+        """Do what `Task.status` does."""
         return self._kie._run(self._task.status)
 
     def updates(self, wait_timeout: float | None = None) -> Iterator[Outcome]:
+        """Do what `Task.updates` does."""
         updates = self._task.updates(wait_timeout)
         try:
             while (outcome := self._kie._run(lambda: _next(updates))) is not None:
@@ -156,9 +179,11 @@ class BlockingTask:
             self._kie._run(lambda: _closed(updates))
 
     def wait(self, wait_timeout: float | None = None) -> Outcome:
+        """Do what `Task.wait` does."""
         return self._kie._run(lambda: self._task.wait(wait_timeout))
 
     def save(self, folder: str | Path | None = None) -> list[Path]:
+        """Do what `Task.save` does."""
         return self._kie._run(lambda: self._task.save(folder))
 
 

@@ -103,7 +103,9 @@ class Kie:
         self._http = Http(self.settings.base_url, self.settings.api_key, version=__version__, transport=self._transport)
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         http, self._http = self._http, None
         if http is not None:
             await http.close()
@@ -143,12 +145,15 @@ class Kie:
 
     # --- buying ------------------------------------------------------------------------
 
-    async def submit(self, model: str | Job, inputs: Mapping[str, Any] | None = None, *, wire: str | None = None) -> Task:
+    async def submit(
+        self, model: str | Job, inputs: Mapping[str, Any] | None = None, *, wire: str | None = None
+    ) -> Task:
         """Buy a job and return at once. **Costs money.** Sends one create and never repeats it.
 
         Args:
             model: A model id, or a job made by `job`, which carries its own inputs and wire.
-            inputs, wire: As for `job`.
+            inputs: As for `job`.
+            wire: As for `job`.
 
         Raises:
             What `job` raises; nothing was sent.
@@ -176,12 +181,19 @@ class Kie:
         return Task(self, job, task_id)
 
     async def generate(
-        self, model: str | Job, inputs: Mapping[str, Any] | None = None, *, wire: str | None = None, wait_timeout: float | None = None
+        self,
+        model: str | Job,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        wire: str | None = None,
+        wait_timeout: float | None = None,
     ) -> Task:
         """Buy a job, wait for it, and return the finished task. **Costs money.**
 
         Args:
-            model, inputs, wire: As for `submit`.
+            model: As for `submit`.
+            inputs: As for `job`.
+            wire: As for `job`.
             wait_timeout: Seconds to wait; None: by the kind of media; ``math.inf``: for ever.
 
         Raises:
@@ -214,7 +226,11 @@ class Kie:
         async for attempt in stamina.retry_context(on=(ReadFailed, RateLimited, Maintenance), attempts=3, timeout=None):
             with attempt:
                 body = await self._ask(_CREDITS)
-                if code_of(body) != 200 or isinstance(body.get("data"), bool) or not isinstance(body.get("data"), (int, float)):
+                if (
+                    code_of(body) != 200
+                    or isinstance(body.get("data"), bool)
+                    or not isinstance(body.get("data"), (int, float))
+                ):
                     raise ReadFailed(f"{message_of(body) or 'no message'} (code {body.get('code')!r})")
         return Decimal(str(body["data"]))
 
@@ -291,7 +307,11 @@ class Task:
         kie = self._kie
         seconds = wait_timeout or kie.settings.wait_timeout or WAIT_SECONDS[self.job.model.media]
         async for outcome in follow(
-            lambda: kie._read(self.job, self.id), handle=self.handle, seconds=seconds, schedule=kie._schedule, clock=kie._clock
+            lambda: kie._read(self.job, self.id),
+            handle=self.handle,
+            seconds=seconds,
+            schedule=kie._schedule,
+            clock=kie._clock,
         ):
             self._seen(outcome)
             yield outcome
@@ -309,7 +329,8 @@ class Task:
         assert outcome is not None
         if outcome.state != "succeeded":
             error = outcome.error
-            raise JobFailed(self.handle, outcome.state, error and error.code, error.message if error else outcome.remark or "")
+            code, message = (error.code, error.message) if error is not None else (None, outcome.remark or "")
+            raise JobFailed(self.handle, outcome.state, code, message)
         return outcome
 
     async def save(self, folder: str | Path | None = None) -> list[Path]:
@@ -343,5 +364,3 @@ class Task:
         plugins.observe("job_updated", job=self.job, task_id=self.id, outcome=outcome)
         if outcome.finished:
             plugins.observe("job_finished", job=self.job, task_id=self.id, outcome=outcome)
-
-

@@ -81,25 +81,49 @@ def _setting(env: str, read: Callable[[Any], Any], default: Any, doc: str, *, pr
 class Settings:
     """All settings, checked. Make one with `load_settings`, or directly with values of the right type."""
 
-    api_key: Secret | None = _setting("KIE_API_KEY", lambda value: checked_key(_text(value)), None, "the key; from https://kie.ai/api-key", project=False)
-    base_url: str = _setting("KIE_BASE_URL", _url, "https://api.kie.ai", "where the API is; a path prefix is kept", project=False)
-    upload_url: str = _setting("KIE_UPLOAD_URL", _url, "https://kieai.redpandaai.co", "where files are uploaded", project=False)
-    callback_url: str | None = _setting("KIE_CALLBACK_URL", _url, None, "where Kie is to report finished tasks", project=False)
-    registry: Path | None = _setting("KIE_REGISTRY", _path, None, "a registry file of your own, added to the bundled ones", project=False)
+    api_key: Secret | None = _setting(
+        "KIE_API_KEY",
+        lambda value: checked_key(_text(value)),
+        None,
+        "the key; from https://kie.ai/api-key",
+        project=False,
+    )
+    base_url: str = _setting(
+        "KIE_BASE_URL", _url, "https://api.kie.ai", "where the API is; a path prefix is kept", project=False
+    )
+    upload_url: str = _setting(
+        "KIE_UPLOAD_URL", _url, "https://kieai.redpandaai.co", "where files are uploaded", project=False
+    )
+    callback_url: str | None = _setting(
+        "KIE_CALLBACK_URL", _url, None, "where Kie is to report finished tasks", project=False
+    )
+    registry: Path | None = _setting(
+        "KIE_REGISTRY", _path, None, "a registry file of your own, added to the bundled ones", project=False
+    )
     plugins: tuple[str, ...] | None = _setting("KIE_PLUGINS", _names, None, "load these plugins only", project=False)
-    disable_plugins: tuple[str, ...] = _setting("KIE_DISABLE_PLUGINS", _names, (), "do not load these plugins", project=False)
+    disable_plugins: tuple[str, ...] = _setting(
+        "KIE_DISABLE_PLUGINS", _names, (), "do not load these plugins", project=False
+    )
     wire: str | None = _setting("KIE_WIRE", _text, None, "the wire to prefer: dedicated, jobs or v4")
     out: Path = _setting("KIE_OUT", _path, Path("kie-out"), "the folder for results")
     request_timeout: float = _setting("KIE_REQUEST_TIMEOUT", _seconds, 30.0, "seconds for one question to Kie")
-    create_timeout: float = _setting("KIE_CREATE_TIMEOUT", _seconds, 120.0, "seconds for the answer to a create; giving up early costs certainty")
-    wait_timeout: float | None = _setting("KIE_WAIT_TIMEOUT", _seconds, None, "seconds to wait for a result; by default 15 minutes, for video 30")
-    rub_per_usd: Decimal = _setting("KIE_RUB_PER_USD", _rate, Decimal("78.58546168958742"), "the exchange rate of prices in roubles")
-    markup: Decimal = _setting("KIE_MARKUP", _rate, Decimal(2), "the factor between Kie's price and the price in roubles")
+    create_timeout: float = _setting(
+        "KIE_CREATE_TIMEOUT", _seconds, 120.0, "seconds for the answer to a create; giving up early costs certainty"
+    )
+    wait_timeout: float | None = _setting(
+        "KIE_WAIT_TIMEOUT", _seconds, None, "seconds to wait for a result; by default 15 minutes, for video 30"
+    )
+    rub_per_usd: Decimal = _setting(
+        "KIE_RUB_PER_USD", _rate, Decimal("78.58546168958742"), "the exchange rate of prices in roubles"
+    )
+    markup: Decimal = _setting(
+        "KIE_MARKUP", _rate, Decimal(2), "the factor between Kie's price and the price in roubles"
+    )
 
 
 @attrs.frozen
 class Origin:
-    """Where a setting's value came from: ``flag``, ``environment``, ``project``, ``user`` or ``default``, and the place."""
+    """Where a value came from: ``flag``, ``environment``, ``project``, ``user`` or ``default``, and the place."""
 
     kind: str
     place: str
@@ -127,7 +151,9 @@ class Loaded:
         ]
 
 
-def load_settings(flags: Mapping[str, Any] | None = None, *, environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Loaded:
+def load_settings(
+    flags: Mapping[str, Any] | None = None, *, environ: Mapping[str, str] | None = None, folder: Path | None = None
+) -> Loaded:
     """Read all sources and check every value.
 
     Args:
@@ -143,7 +169,15 @@ def load_settings(flags: Mapping[str, Any] | None = None, *, environ: Mapping[st
     faults: list[str] = []
     layers: list[tuple[str, str, Mapping[str, Any]]] = [
         ("flag", "", {name: value for name, value in (flags or {}).items() if value is not None}),
-        ("environment", "", {name: environ[field.metadata["env"]] for name, field in _FIELDS.items() if environ.get(field.metadata["env"], "").strip()}),
+        (
+            "environment",
+            "",
+            {
+                name: environ[field.metadata["env"]]
+                for name, field in _FIELDS.items()
+                if environ.get(field.metadata["env"], "").strip()
+            },
+        ),
         ("project", str(project), _read(project, faults, project=True)),
         ("user", str(user), _read(user, faults, project=False)),
     ]
@@ -154,7 +188,9 @@ def load_settings(flags: Mapping[str, Any] | None = None, *, environ: Mapping[st
             if name in layer:
                 origins[name] = Origin(kind, place or (field.metadata["env"] if kind == "environment" else "argument"))
                 try:
-                    values[name] = layer[name] if isinstance(layer[name], Secret) else field.metadata["read"](layer[name])
+                    values[name] = (
+                        layer[name] if isinstance(layer[name], Secret) else field.metadata["read"](layer[name])
+                    )
                 except ValueError as error:
                     shown = MASK if name == "api_key" else repr(layer[name])
                     faults.append(f"{name} = {shown} (from {origins[name].place}): {error}")
@@ -186,9 +222,15 @@ def _read(path: Path, faults: list[str], *, project: bool) -> dict[str, Any]:
         field = _FIELDS.get(name)
         if field is None:
             near = get_close_matches(name, _FIELDS, 1)
-            faults.append(f"{path}: unknown setting {name!r}" + (f"; did you mean {near[0]!r}?" if near else "; `kie config` lists all"))
+            faults.append(
+                f"{path}: unknown setting {name!r}"
+                + (f"; did you mean {near[0]!r}?" if near else "; `kie config` lists all")
+            )
         elif project and not field.metadata["project"]:
-            faults.append(f"{path}: a project may not set {name!r}, so that a cloned folder cannot redirect your key, money or code; use {field.metadata['env']} or your own file")
+            faults.append(
+                f"{path}: a project may not set {name!r}, so that a cloned folder cannot redirect your key, money "
+                f"or code; use {field.metadata['env']} or your own file"
+            )
         else:
             continue
         del table[name]

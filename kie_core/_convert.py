@@ -9,7 +9,9 @@ from typing import Any
 import cattrs
 
 _converter = cattrs.Converter()
-_converter.register_unstructure_hook(Decimal, lambda value: int(value) if value == value.to_integral_value() else float(value))
+_converter.register_unstructure_hook(
+    Decimal, lambda value: int(value) if value == value.to_integral_value() else float(value)
+)
 _converter.register_unstructure_hook(Path, str)
 
 

@@ -77,7 +77,9 @@ class Dispatcher:
         else:
             body = self.plugins.call(job.model.category, "build_payload", job=job)
             if not isinstance(body, dict) or not body:
-                raise PluginFailed(job.model.category, "build_payload", f"returned {type(body).__name__}, not a filled JSON object")
+                raise PluginFailed(
+                    job.model.category, "build_payload", f"returned {type(body).__name__}, not a filled JSON object"
+                )
         callback = self.callback_url or (NO_CALLBACK if endpoint.callback_required else None)
         if endpoint.callback_field and callback:
             body = {**body, endpoint.callback_field: callback}
@@ -89,15 +91,17 @@ class Dispatcher:
             return Endpoint(create=job.model.endpoint or JOBS_CREATE, query=JOBS_QUERY, callback_field=None)
         endpoint = self.plugins.call(job.model.category, "endpoint_for", job=job)
         if not isinstance(endpoint, Endpoint):
-            raise PluginFailed(job.model.category, "endpoint_for", f"returned {type(endpoint).__name__}, not an Endpoint")
+            raise PluginFailed(
+                job.model.category, "endpoint_for", f"returned {type(endpoint).__name__}, not an Endpoint"
+            )
         return endpoint
 
     def warnings(self, job: Job) -> list[str]:
-        """Return what the caller should know before paying: inputs that are lost on this wire, doubts about the model."""
+        """Return what the caller should know before paying: inputs lost on this wire, doubts about the model."""
         endpoint = self.endpoint(job)
         lost = [f"{name} is not sent: {why}" for name, why in endpoint.drops.items() if name in job.given]
         doubt = [f"it is unclear whether Kie still offers {job.model.id}"] if job.model.status == "unclear" else []
-        return [*lost, *endpoint.notes, *doubt, *filter(None, [job.model.note])]
+        return [*lost, *endpoint.notes, *doubt, *filter(None, [job.model.caution])]
 
     def query(self, job: Job, task_id: str) -> Request:
         """Build the request that reads a task of *job*; it is free."""

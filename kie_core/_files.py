@@ -22,7 +22,8 @@ LARGEST_FILE: Final = 4 * 1024**3
 REDIRECTS: Final = 3
 #: First bytes of a file -> extension. The name in the URL is never used.
 _MAGIC: Final = (
-    (rb"\x89PNG\r\n\x1a\n", "png"), (rb"\xff\xd8\xff", "jpg"), (rb"GIF8", "gif"), (rb"RIFF....WEBP", "webp"), (rb"RIFF....WAVE", "wav"),
+    (rb"\x89PNG\r\n\x1a\n", "png"), (rb"\xff\xd8\xff", "jpg"), (rb"GIF8", "gif"),
+    (rb"RIFF....WEBP", "webp"), (rb"RIFF....WAVE", "wav"),
     (rb"....ftypM4A", "m4a"), (rb"....ftypqt", "mov"), (rb"....ftyp", "mp4"), (rb"\x1aE\xdf\xa3", "webm"),
     (rb"ID3|\xff[\xfb\xf3\xf2\xfa]", "mp3"), (rb"fLaC", "flac"), (rb"OggS", "ogg"), (rb"MThd", "mid"),
 )  # fmt: skip
@@ -140,7 +141,8 @@ class _Partial:
     """A temporary file beside its final place; what is not kept is removed."""
 
     def __init__(self, folder: Path) -> None:
-        number, self._path = tempfile.mkstemp(prefix=".kie-", suffix=".part", dir=folder)
+        number, name = tempfile.mkstemp(prefix=".kie-", suffix=".part", dir=folder)
+        self._path = Path(name)
         self.file: BinaryIO = os.fdopen(number, "wb", buffering=0)
 
     def __enter__(self) -> _Partial:
@@ -149,13 +151,12 @@ class _Partial:
     def keep(self, path: Path) -> Path:
         os.fsync(self.file.fileno())
         self.file.close()
-        os.chmod(self._path, 0o666 & ~_umask())
-        os.replace(self._path, path)
-        return path
+        self._path.chmod(0o666 & ~_umask())
+        return self._path.replace(path)
 
     def __exit__(self, *_: object) -> None:
         self.file.close()
-        Path(self._path).unlink(missing_ok=True)
+        self._path.unlink(missing_ok=True)
 
 
 def _umask() -> int:

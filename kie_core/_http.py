@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -20,14 +21,26 @@ import httpx
 from kie_core._answer import Answer
 from kie_core._errors import NotSent, ReadFailed
 from kie_core._job import Request
-from kie_core._secret import MASK, Secret
+from kie_core._secret import Secret, redacted
 
 #: No answer of the API is larger; a larger one is cut off.
 LARGEST_ANSWER: Final = 8 * 1024 * 1024
 #: How many questions are in flight at once.
 PLACES: Final = 32
 #: After these, nothing has left this machine.
-_BEFORE_SENDING: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
+_BEFORE_SENDING: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.UnsupportedProtocol,
+    httpx.ProxyError,
+)
+
+
+#: Bytes of a body that the log shows.
+_SHOWN: Final = 2000
+
+log = logging.getLogger("kie_core")
 
 
 class SentWithoutAnswer(Exception):
@@ -49,7 +62,9 @@ class Http:
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": f"kie-core/{version}"}
         if key is not None:
             headers["Authorization"] = f"Bearer {key.reveal()}"
-        self._client = httpx.AsyncClient(transport=self._transport, headers=headers, timeout=None, follow_redirects=False)
+        self._client = httpx.AsyncClient(
+            transport=self._transport, headers=headers, timeout=None, follow_redirects=False
+        )
 
     def url(self, request: Request) -> str:
         """Return the whole URL of *request*; a path prefix of the base URL is kept."""
@@ -69,7 +84,9 @@ class Http:
                 client = self._client
                 if self._own:
                     once = StackTransport(1, self._context, keep_alive=False)
-                    client = await stack.enter_async_context(httpx.AsyncClient(transport=once, headers=self._client.headers, timeout=None))
+                    client = await stack.enter_async_context(
+                        httpx.AsyncClient(transport=once, headers=self._client.headers, timeout=None)
+                    )
                 return await self._read(client, request, wire)
         except _BEFORE_SENDING as error:
             if isinstance(error, httpx.ProxyError) or wire.proves_unsent(default=self._own):
@@ -105,6 +122,7 @@ class Http:
 
     async def _read(self, client: httpx.AsyncClient, request: Request, wire: _WireTap) -> Answer:
         headers = {"Content-Type": "application/json"} if request.content is not None else {}
+        log.debug("%s %s %s %r", request.method, request.path, dict(request.query), (request.content or b"")[:_SHOWN])
         async with client.stream(
             request.method, self.url(request), content=request.content, headers=headers, extensions={"trace": wire}
         ) as response:
@@ -114,9 +132,11 @@ class Http:
                 if len(raw) > LARGEST_ANSWER:
                     raise _TooLarge(f"the answer is larger than {LARGEST_ANSWER} bytes")
             content = _decoded(bytes(raw), response.headers.get("Content-Encoding", ""))
-            if self._key is not None:  # an echo of the key must not reach a message or a log
-                content = content.replace(self._key.reveal().encode(), MASK.encode())
-            return Answer(response.status_code, content)
+            answer = Answer(response.status_code, redacted(content, self._key))
+            log.debug(
+                "%s %s answered HTTP %d: %r", request.method, request.path, answer.status, answer.content[:_SHOWN]
+            )
+            return answer
 
 
 class _WireTap:
@@ -126,7 +146,7 @@ class _WireTap:
         self._heard = False
         self._sending = False
 
-    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
+    async def __call__(self, event: str, _info: Mapping[str, Any]) -> None:
         self._heard = True
         if "send_request_headers.started" in event:
             self._sending = True
@@ -266,5 +286,3 @@ class FileClient:
                 yield response.status_code, response.headers, response.iter_raw()
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ReadFailed(_said(error)) from None
-
-

@@ -11,13 +11,19 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 import attrs
 
 #: Anything that JSON can say.
-JSON: TypeAlias = "str | int | float | bool | None | list[JSON] | dict[str, JSON]"
+JSON: TypeAlias = "str | int | float | bool | list[JSON] | dict[str, JSON] | None"
 Media = Literal["image", "video", "audio", "text", "data"]
 Type = Literal["string", "integer", "number", "boolean", "array", "object"]
 Status = Literal["current", "gone", "unclear"]
 
 #: ``output_type`` of a row -> media. ``application/json`` is data: masks, segments, notes.
-_MEDIA: Final[dict[str, Media]] = {"image": "image", "video": "video", "audio": "audio", "text": "text", "application": "data"}
+_MEDIA: Final[dict[str, Media]] = {
+    "image": "image",
+    "video": "video",
+    "audio": "audio",
+    "text": "text",
+    "application": "data",
+}
 
 
 class RowError(ValueError):
@@ -90,6 +96,8 @@ class Model:
         wire_model: The ``model`` text of createTask, where the registry fixes one.
         fixed: Inputs that the id itself implies (``...-10s`` is 10 seconds).
         status: ``current``, ``gone`` (the vendor removed it) or ``unclear``.
+        note: What is known about the row.
+        caution: What a buyer should know first; warned about before each purchase.
         source: The vendor's page and the day it was read.
         origin: The registry that brought the row.
         hidden: Left out of lists unless all are asked for.
@@ -109,6 +117,7 @@ class Model:
     fixed: Mapping[str, Any] = attrs.field(factory=lambda: MappingProxyType({}))
     status: Status = "current"
     note: str = ""
+    caution: str = ""
     what: str = ""
     vendor: str = ""
     source: str = ""
@@ -150,12 +159,14 @@ _PROPERTY: Final = frozenset(_LIMITS) | {"type", "enum", "default", "items", "pr
 _ROW: Final = frozenset({
     "model_id", "title", "display_name", "what", "vendor", "api_category", "api_endpoint", "base_url", "modality",
     "category", "output_type", "pricing", "usd_per_run", "rub_per_use", "unit", "enabled", "verified", "status",
-    "note", "wire_model", "fixed_input", "input_schema", "rules", "wire_pricing", "source",
+    "note", "caution", "wire_model", "fixed_input", "input_schema", "rules", "wire_pricing", "source",
 })  # fmt: skip
 _RULE: Final = frozenset({"if", "require", "forbid", "any_of", "limit", "why"})
 
 
-def model_from_row(row: Mapping[str, Any], *, category: str | None = None, origin: str = "", hidden: bool = False) -> Model:
+def model_from_row(
+    row: Mapping[str, Any], *, category: str | None = None, origin: str = "", hidden: bool = False
+) -> Model:
     """Build a model from a registry row.
 
     Args:
@@ -196,6 +207,7 @@ def model_from_row(row: Mapping[str, Any], *, category: str | None = None, origi
         fixed=MappingProxyType(dict(_get(row, "fixed_input", Mapping, {}))),
         status=status,
         note=row.get("note", ""),
+        caution=row.get("caution", ""),
         what=row.get("what", ""),
         vendor=row.get("vendor", ""),
         source=row.get("source", ""),
@@ -209,7 +221,7 @@ def _field(name: str, prop: Any, required: bool, place: str = "input_schema.prop
     if not isinstance(prop, Mapping):
         raise RowError(f"{where} is {prop!r}; expected an object")
     _known(prop, _PROPERTY, where)
-    kind = prop.get("type")
+    kind: Any = prop.get("type")
     if kind not in get_args(Type):
         raise RowError(f"{where}.type is {kind!r}; expected one of {', '.join(get_args(Type))}")
     inner = _get(prop, "properties", Mapping, {}, f"{where}.")
@@ -237,7 +249,11 @@ def _rule(rule: Any, properties: Mapping[str, Any], at: int) -> Rule:
         require=_names(rule, "require", f"{where}."),
         forbid=_names(rule, "forbid", f"{where}."),
         any_of=_names(rule, "any_of", f"{where}."),
-        limit=tuple(_field(name, {"type": properties[name]["type"], **extra}, False, f"{where}.limit") for name, extra in limit.items() if name in properties),
+        limit=tuple(
+            _field(name, {"type": properties[name]["type"], **extra}, False, f"{where}.limit")
+            for name, extra in limit.items()
+            if name in properties
+        ),
         why=rule.get("why", ""),
     )
     for name in (*made.require, *made.forbid, *made.any_of, *limit):

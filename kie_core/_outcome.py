@@ -134,7 +134,11 @@ _JOBS_STATES: Final[dict[str, State]] = {
     "waiting": "queued", "queuing": "queued", "generating": "running", "success": "succeeded", "fail": "failed",
 }  # fmt: skip
 #: Further lists of ``resultJson`` and what their files are.
-_JOBS_EXTRAS: Final = {"firstFrameUrl": "first_frame", "lastFrameUrl": "last_frame", "resultWaterMarkUrls": "watermarked"}
+_JOBS_EXTRAS: Final = {
+    "firstFrameUrl": "first_frame",
+    "lastFrameUrl": "last_frame",
+    "resultWaterMarkUrls": "watermarked",
+}
 
 
 def jobs_outcome(job: Job, body: Mapping[str, Any]) -> Outcome:

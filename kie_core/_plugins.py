@@ -113,7 +113,7 @@ class Plugins:
         """Load one entry point and take it in, or raise with the reason for its quarantine."""
         plugin = entry.load()
         endpoints = _endpoints(plugin)
-        owns = _check(plugin)
+        owns = check_fit(plugin)
         if any(plugin is known for known in self._owners.values()):  # one module, several categories
             self._owners[entry.name] = plugin
             return _record(entry, "ready", wires=tuple(endpoints))
@@ -148,13 +148,21 @@ def load_plugins(registry: Registry, *, only: Collection[str] | None = None, dis
             plugins.records += [_record(entry, "disabled", why) for entry in entries]
         elif len(entries) > 1:
             both = " and ".join(map(_label, entries))
-            plugins.records += [_record(entry, "duplicate", f"{both} both claim it; uninstall one") for entry in entries]
+            plugins.records += [
+                _record(entry, "duplicate", f"{both} both claim it; uninstall one") for entry in entries
+            ]
         else:
             names = {other for other, same in found.items() if same[0].value == entries[0].value}
             plugins.records.append(_take(plugins, entries[0], names))
     for record in plugins.records:
         if record.condition not in ("ready", "disabled"):
-            log.warning("plugin %r of %s %s is in quarantine: %s", record.name, record.distribution, record.version, record.reason)
+            log.warning(
+                "plugin %r of %s %s is in quarantine: %s",
+                record.name,
+                record.distribution,
+                record.version,
+                record.reason,
+            )
     return plugins
 
 
@@ -183,11 +191,17 @@ def _manager() -> pluggy.PluginManager:
     return manager
 
 
-def _check(plugin: Any) -> bool:
-    """Try *plugin* on a manager of its own, so that a bad one leaves no trace. Tell whether it owns a category."""
+def check_fit(plugin: Any) -> bool:
+    """Try *plugin* on a manager of its own, so that a bad one leaves no trace. Tell whether it owns a category.
+
+    Raises:
+        _Unfit: It does not fit the hooks; says why.
+    """
     wanted = getattr(plugin, "KIE_HOOKS", hookspecs.HOOKS_VERSION)
     if wanted > hookspecs.HOOKS_VERSION:
-        raise _TooNew(f"needs hooks {wanted}, this kie-core has {hookspecs.HOOKS_VERSION}; try: pip install -U kie-core")
+        raise _TooNew(
+            f"needs hooks {wanted}, this kie-core has {hookspecs.HOOKS_VERSION}; try: pip install -U kie-core"
+        )
     try:
         hash(plugin)
     except TypeError:
@@ -244,4 +258,3 @@ def _origin(entry: EntryPoint) -> tuple[str, str]:
 
 def _label(entry: EntryPoint) -> str:
     return " ".join(_origin(entry)).strip()
-

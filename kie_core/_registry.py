@@ -55,7 +55,9 @@ class Registry:
             everything: Also the hidden ones: the 210 legacy ids.
         """
         wanted = [word.casefold() for word in words]
-        return [model for model in self if (everything or not model.hidden) and all(word in _text(model) for word in wanted)]
+        return [
+            model for model in self if (everything or not model.hidden) and all(word in _text(model) for word in wanted)
+        ]
 
     def extended(self, models: Iterable[Model]) -> Registry:
         """Return a registry that also holds *models*.
@@ -66,7 +68,10 @@ class Registry:
         merged = dict(self._models)
         for model in models:
             if model.id in merged:
-                raise RegistryError(model.origin, f"model {model.id!r} is already brought by {merged[model.id].origin}; rename one of them")
+                raise RegistryError(
+                    model.origin,
+                    f"model {model.id!r} is already brought by {merged[model.id].origin}; rename one of them",
+                )
             merged[model.id] = model
         return Registry(merged)
 
@@ -129,7 +134,9 @@ def models_from_text(text: str, source: str, *, hidden: bool = False) -> list[Mo
     models = []
     for at, row in enumerate(rows):
         try:
-            models.append(model_from_row(_row(row), category=document.get("api_category"), origin=source, hidden=hidden))
+            models.append(
+                model_from_row(_row(row), category=document.get("api_category"), origin=source, hidden=hidden)
+            )
         except RowError as error:
             raise RegistryError(source, f"models[{at}]{_named(row)}: {error}", _line_of_row(text, at)) from error
     return models

@@ -14,7 +14,9 @@ from kie_core._job import Job, Request
 log = logging.getLogger("kie_core")
 
 
-async def send_create(http: Http, job: Job, request: Request, *, refused: Sequence[tuple[int, str]], seconds: float) -> str:
+async def send_create(
+    http: Http, job: Job, request: Request, *, refused: Sequence[tuple[int, str]], seconds: float
+) -> str:
     """Send the create of *job* once and return Kie's task id. **Costs money.**
 
     A cancelled caller does not cut the request off: the answer is awaited and logged first,
@@ -50,7 +52,9 @@ async def send_create(http: Http, job: Job, request: Request, *, refused: Sequen
     raise judged
 
 
-async def _judged(http: Http, request: Request, refused: Sequence[tuple[int, str]], seconds: float) -> Verdict | NotSent:
+async def _judged(
+    http: Http, request: Request, refused: Sequence[tuple[int, str]], seconds: float
+) -> Verdict | NotSent:
     try:
         answer: Answer = await http.create(request, seconds=seconds)
     except NotSent as error:
@@ -64,7 +68,9 @@ def _log(job: Job, judged: Verdict | NotSent) -> None:
     if isinstance(judged, Accepted):
         log.info("job %s: accepted as task %s", job.id, judged.task_id)
     elif isinstance(judged, Unknown):
-        log.error("job %s: UNKNOWN whether Kie took it: %s; do not send it again (%s)", job.id, judged.reason, job.handle())
+        log.error(
+            "job %s: UNKNOWN whether Kie took it: %s; do not send it again (%s)", job.id, judged.reason, job.handle()
+        )
     else:
         assert isinstance(judged, (Refused, NotSent))
         log.warning("job %s: %s", job.id, judged)

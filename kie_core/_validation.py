@@ -17,7 +17,8 @@ from kie_core._errors import Fault, InvalidJob, one_of
 from kie_core._model import JSON, Field, Model, Rule, holds
 
 _PYTHON_TYPES: Final[dict[str, tuple[type, ...]]] = {
-    "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "array": (list, tuple), "object": (Mapping,),
+    "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,),
+    "array": (list, tuple), "object": (Mapping,),
 }  # fmt: skip
 _URI = re.compile(r"https?://[^\s/]+", re.ASCII)
 
@@ -54,7 +55,11 @@ def validate(model: Model, inputs: Mapping[str, Any]) -> dict[str, JSON]:
 def describe(field: Field) -> str:
     """Say in a few words what *field* takes: ``integer 1..8``, ``one of '16:9', '9:16'``."""
     if field.enum is not None:
-        return f"one of {one_of(field.enum)}" if len(field.enum) <= 12 else f"one of {len(field.enum)} values such as {one_of(field.enum[:3])}"
+        return (
+            f"one of {one_of(field.enum)}"
+            if len(field.enum) <= 12
+            else f"one of {len(field.enum)} values such as {one_of(field.enum[:3])}"
+        )
     text = {"array": "list", "string": "text", "boolean": "true or false"}.get(field.type, field.type)
     if field.type == "array" and field.items is not None:
         text = f"list of {'URLs' if field.items.format == 'uri' else f'{field.items.type}s'}"
@@ -63,7 +68,12 @@ def describe(field: Field) -> str:
     span = _span(field.minimum, field.maximum)
     length = _span(field.min_length, field.max_length)
     count = _span(field.min_items, field.max_items)
-    return text + (f" {span}" if span else "") + (f" of {length} characters" if length else "") + (f" of {count} items" if count else "")
+    return (
+        text
+        + (f" {span}" if span else "")
+        + (f" of {length} characters" if length else "")
+        + (f" of {count} items" if count else "")
+    )
 
 
 def _span(low: float | None, high: float | None) -> str:
@@ -92,7 +102,11 @@ def _check(field: Field, value: Any, place: str) -> Iterator[Fault]:
         return
     if field.enum is not None and value not in field.enum:
         near = get_close_matches(str(value), [str(allowed) for allowed in field.enum], 1)
-        yield Fault(place, f"{_shown(value)} is not allowed; expected {describe(field)}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        yield Fault(
+            place,
+            f"{_shown(value)} is not allowed; expected {describe(field)}"
+            + (f"; did you mean {near[0]!r}?" if near else ""),
+        )
     elif field.type in ("integer", "number"):
         yield from _check_number(field, value, place)
     elif field.type == "string":
@@ -178,7 +192,9 @@ def _broken_rules(model: Model, params: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def _breaches(rule: Rule, known: Mapping[str, Any]) -> Iterator[Fault]:
-    because = " when " + " and ".join(_condition(name, wanted) for name, wanted in rule.when.items()) if rule.when else ""
+    because = (
+        " when " + " and ".join(_condition(name, wanted) for name, wanted in rule.when.items()) if rule.when else ""
+    )
     why = f" ({rule.why})" if rule.why else ""
     for name in rule.require:
         if known.get(name) is None:
@@ -206,7 +222,8 @@ def _plain(field: Field, value: Any) -> JSON:
     """Copy a checked value into plain JSON types: the job must not change when the caller's list does."""
     if field.type == "integer":
         return int(value)
-    return _copied(value)
+    copied: JSON = _copied(value)
+    return copied
 
 
 def _copied(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import random
 import time
@@ -18,7 +19,13 @@ from kie_core._outcome import Outcome
 #: Seconds to wait for a result unless the caller says otherwise.
 #: Source: docs.kie.ai/market/common/get-task-detail, read 2026-10-01, says to give up after 10-15 minutes;
 #: the longest success that was recorded took 785 s.
-WAIT_SECONDS: Final[dict[Media, float]] = {"image": 900.0, "audio": 900.0, "video": 1800.0, "text": 900.0, "data": 900.0}
+WAIT_SECONDS: Final[dict[Media, float]] = {
+    "image": 900.0,
+    "audio": 900.0,
+    "video": 1800.0,
+    "text": 900.0,
+    "data": 900.0,
+}
 #: Kie may not know a task for a while after it made it.
 INVISIBLE_SECONDS: Final = 90.0
 #: A task that succeeded without naming its result is asked again for this long.
@@ -71,7 +78,7 @@ async def follow(
 
     Args:
         read: Asks once. Its `ReadFailed`, `RateLimited` and `Maintenance` are waited out.
-        handle: For the time-out.
+        handle: For messages and the time-out.
         seconds: How long to wait in all.
         schedule: When to ask.
         clock: The clock to go by.
@@ -82,43 +89,68 @@ async def follow(
         PluginFailed: The plugin cannot read the answers.
     """
     started = clock.now()
+    patience = _Patience(read, handle, clock)
     last: Outcome | None = None
-    doubt = "unanswered"
-    resultless_since: float | None = None
-    unreadable = 0
-    asked = 0
-    while True:
+    for asked in itertools.count():
         left = started + seconds - clock.now()
         if left <= 0:
-            raise WaitTimeout(handle, seconds, last.state if last is not None else doubt)
+            raise WaitTimeout(handle, seconds, last.state if last is not None else patience.doubt)
         await clock.sleep(min(schedule.delay(asked, random.random()), left))
-        asked += 1
-        try:
-            outcome = await read()
-        except RecordMissing as error:
-            if clock.now() - started < INVISIBLE_SECONDS:
-                log.debug("%s: not visible yet: %s", handle, error)
-                continue
-            outcome = Outcome("expired", remark=f"Kie does not know the task: {error.reason}")
-        except (ReadFailed, RateLimited, Maintenance) as error:
-            log.warning("%s: asking again: %s", handle, error)
-            doubt = str(error)
+        outcome = await patience.ask()
+        if outcome is None or outcome == last:
             continue
-        except PluginFailed as error:
-            unreadable += 1
-            if unreadable >= UNREADABLE_ANSWERS:
-                raise
-            log.warning("%s: asking again: %s", handle, error)
-            continue
-        unreadable = 0
-        if outcome.state == "succeeded" and not outcome.artifacts:
-            resultless_since = clock.now() if resultless_since is None else resultless_since
-            if clock.now() - resultless_since < RESULTLESS_SECONDS:
-                outcome = attrs.evolve(outcome, state="running", remark="succeeded, but its result is not named yet")
-        if outcome != last:
-            if outcome.remark is not None and (last is None or last.remark != outcome.remark):
-                log.warning("%s: %s", handle, outcome.remark)
-            last = outcome
-            yield outcome
+        if outcome.remark is not None and (last is None or last.remark != outcome.remark):
+            log.warning("%s: %s", handle, outcome.remark)
+        last = outcome
+        yield outcome
         if outcome.finished or outcome.state == "needs_input":
             return
+
+
+class _Patience:
+    """Asks, and decides what a question without a clear answer means."""
+
+    def __init__(self, read: Callable[[], Awaitable[Outcome]], handle: str, clock: Clock) -> None:
+        self._read = read
+        self._handle = handle
+        self._clock = clock
+        self._started = clock.now()
+        self._resultless_since: float | None = None
+        self._unreadable = 0
+        #: Why there is no outcome yet.
+        self.doubt = "unanswered"
+
+    async def ask(self) -> Outcome | None:
+        """Return what the task is, or None where that answer does not tell."""
+        try:
+            outcome = await self._read()
+        except RecordMissing as error:
+            if self._clock.now() - self._started >= INVISIBLE_SECONDS:
+                return Outcome("expired", remark=f"Kie does not know the task: {error.reason}")
+            self._none_yet(error)
+            return None
+        except (ReadFailed, RateLimited, Maintenance) as error:
+            self._none_yet(error)
+            return None
+        except PluginFailed as error:
+            self._unreadable += 1
+            if self._unreadable >= UNREADABLE_ANSWERS:
+                raise
+            self._none_yet(error)
+            return None
+        self._unreadable = 0
+        if outcome.state == "succeeded" and not outcome.artifacts:
+            return self._resultless(outcome)
+        return outcome
+
+    def _none_yet(self, error: Exception) -> None:
+        self.doubt = f"unanswered ({error})"
+        log.warning("%s: asking again: %s", self._handle, error)
+
+    def _resultless(self, outcome: Outcome) -> Outcome:
+        now = self._clock.now()
+        if self._resultless_since is None:
+            self._resultless_since = now
+        if now - self._resultless_since >= RESULTLESS_SECONDS:
+            return outcome
+        return attrs.evolve(outcome, state="running", remark="succeeded, but its result is not named yet")

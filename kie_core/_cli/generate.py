@@ -22,9 +22,17 @@ if TYPE_CHECKING:
 @click.argument("pairs", nargs=-1, metavar="[NAME=VALUE]...")
 @click.option("--inputs", "file", metavar="FILE", help="A JSON object of inputs; - reads stdin.")
 @click.option("--wire", help="dedicated, jobs or v4; by default the model's own.")
-@click.option("--out", metavar="FOLDER", type=click.Path(path_type=Path, file_okay=False), help="Where to save results.")
+@click.option(
+    "--out", metavar="FOLDER", type=click.Path(path_type=Path, file_okay=False), help="Where to save results."
+)
 @click.option("--no-save", is_flag=True, help="Print the URLs of the results and save nothing.")
-@click.option("--wait", "wait_timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="How long to wait for the result.")
+@click.option(
+    "--wait",
+    "wait_timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How long to wait for the result.",
+)
 @click.option("--no-wait", is_flag=True, help="Print the handle and return at once.")
 @click.option("--yes", is_flag=True, help="Ask nothing; a price that is unknown still needs --allow-unknown-price.")
 @click.option("--allow-unknown-price", is_flag=True, help="Buy even where the price is unknown.")
@@ -45,7 +53,7 @@ def generate(
             "--no-wait goes without --sandbox, which ends with this command, and without --wait and --out"
         )
     with contextlib.ExitStack() as stack:
-        kie = _client(stack, wire=wire, sandbox=sandbox)
+        kie = _client(stack, sandbox=sandbox)
         job = kie.job(model_id, read_inputs(kie.registry.get(model_id), pairs, file), wire=wire)
         say(f"{job.model.id}: {'free, in the sandbox; for real ' if sandbox else ''}{job.price}")
         if not sandbox:
@@ -53,7 +61,7 @@ def generate(
         _run(kie, job, out=out, save=not no_save, wait=not no_wait, wait_timeout=wait_timeout, as_json=as_json)
 
 
-def _client(stack: contextlib.ExitStack, *, wire: str | None, sandbox: bool) -> KieBlocking:
+def _client(stack: contextlib.ExitStack, *, sandbox: bool) -> KieBlocking:
     from kie_core._blocking import KieBlocking
     from kie_core._client import load_dispatcher
     from kie_core._config import load_settings
@@ -76,11 +84,15 @@ def _allow(job: Job, *, yes: bool, allowed: bool) -> None:
     if job.price.reserve is not None or allowed:
         return
     if yes or not sys.stdin.isatty():
-        raise click.UsageError(f"the price of {job.model.id} is unknown for these inputs; allow it with --allow-unknown-price")
+        raise click.UsageError(
+            f"the price of {job.model.id} is unknown for these inputs; allow it with --allow-unknown-price"
+        )
     click.confirm(f"the price of {job.model.id} is unknown for these inputs; buy it?", abort=True, err=True)
 
 
-def _run(kie: KieBlocking, job: Job, *, out: Path | None, save: bool, wait: bool, wait_timeout: float | None, as_json: bool) -> None:
+def _run(
+    kie: KieBlocking, job: Job, *, out: Path | None, save: bool, wait: bool, wait_timeout: float | None, as_json: bool
+) -> None:
     handle = job.handle()
     try:
         task = kie.submit(job)

@@ -23,7 +23,14 @@ def plugins(as_json: bool) -> None:
     print_table(
         ("category", "distribution", "version", "condition", "wires", "reason"),
         (
-            (record.name, record.distribution, record.version, record.condition, " ".join((*record.wires, "v4")), record.reason)
+            (
+                record.name,
+                record.distribution,
+                record.version,
+                record.condition,
+                " ".join((*record.wires, "v4")),
+                record.reason,
+            )
             for record in loaded.records
         ),
     )

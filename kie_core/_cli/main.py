@@ -8,12 +8,12 @@ from typing import Any
 
 import rich_click as click
 
+from kie_core._cli.commands_installed import summaries
 from kie_core._cli.generate import generate
 from kie_core._cli.installation import config, plugins
 from kie_core._cli.models import model, models
 from kie_core._cli.payload import payload
 from kie_core._cli.tasks import credits, status
-from kie_core._cli.commands_installed import summaries
 
 COMMANDS = "kie_core.commands"
 
@@ -22,10 +22,12 @@ class _Installed(click.RichCommand):
     """A command of another distribution; its code is imported when it is run, not when it is listed."""
 
     def __init__(self, entry: EntryPoint, summary: str) -> None:
-        super().__init__(entry.name, help=summary)
+        super().__init__(name=entry.name, help=summary)
         self._entry = entry
 
-    def make_context(self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any) -> click.RichContext:
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.RichContext:
         command = self._entry.load()
         context: click.RichContext = command.make_context(info_name, args, parent, **extra)
         return context
@@ -41,7 +43,9 @@ class _Group(click.RichGroup):
         ours = super().get_command(ctx, cmd_name)
         if ours is not None:
             return ours
-        return next((_Installed(entry, summary) for entry, summary in summaries(COMMANDS) if entry.name == cmd_name), None)
+        return next(
+            (_Installed(entry, summary) for entry, summary in summaries(COMMANDS) if entry.name == cmd_name), None
+        )
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

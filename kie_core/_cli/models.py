@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from kie_core._cli.output import as_json, errors_shown, print_json, print_table, say
 from kie_core._model import Field, Model
 from kie_core._price import roubles
+
+if TYPE_CHECKING:
+    from kie_core._registry import Registry
 
 
 @click.command()
@@ -40,7 +44,9 @@ def model(model_id: str, as_json: bool) -> None:
 
     found = _registry().get(model_id)
     if as_json:
-        print_json({**_summary(found), "inputs": [_input(field) for field in found.inputs], "source": found.source or None})
+        print_json(
+            {**_summary(found), "inputs": [_input(field) for field in found.inputs], "source": found.source or None}
+        )
         return
     say(f"{found.id}: {found.title}{_mark(found)}; makes {found.media}, {_price(found)}")
     print_table(
@@ -55,13 +61,17 @@ def model(model_id: str, as_json: bool) -> None:
             for field in found.inputs
         ),
     )
-    example = " ".join(f"{field.name}={_example(field)}" for field in found.inputs if field.required and not field.has_default)
+    example = " ".join(
+        f"{field.name}={_example(field)}" for field in found.inputs if field.required and not field.has_default
+    )
     say(f"try: kie generate {found.id} {example} --sandbox")
+    for remark in filter(None, (found.note, found.caution)):
+        say(f"note: {remark}")
     if found.source:
         say(f"source: {found.source}")
 
 
-def _registry():  # type: ignore[no-untyped-def]  # its type would load the registry before it is needed
+def _registry() -> Registry:
     from kie_core._client import load_dispatcher
     from kie_core._config import load_settings
 
@@ -79,6 +89,7 @@ def _summary(model: Model) -> dict[str, object]:
         "credits": [{"credits": row.credits, "when": dict(row.when)} for row in model.wire_prices],
         "status": model.status,
         "note": model.note or None,
+        "caution": model.caution or None,
     }
 
 
@@ -98,7 +109,9 @@ def _input(field: Field) -> dict[str, object]:
 
 
 def _price(model: Model) -> str:
-    return roubles(model.contract) + (f" per {model.unit}" if model.unit and not model.unit.startswith("per") and model.hidden else "")
+    return roubles(model.contract) + (
+        f" per {model.unit}" if model.unit and not model.unit.startswith("per") and model.hidden else ""
+    )
 
 
 def _mark(model: Model) -> str:

@@ -32,7 +32,8 @@ R = TypeVar("R")
 FAILED, USAGE, KEY, CREDITS, TIMED_OUT, UNKNOWN, INTERRUPTED = 1, 2, 3, 4, 5, 6, 130
 _EXIT_CODES: Final[tuple[tuple[type[KieError], int], ...]] = (
     (NoKey, KEY), (Unauthorized, KEY), (OutOfCredits, CREDITS), (WaitTimeout, TIMED_OUT), (SubmitUnknown, UNKNOWN),
-    (InvalidJob, USAGE), (UnknownModel, USAGE), (UnknownWire, USAGE), (BadHandle, USAGE), (ConfigError, USAGE), (RegistryError, USAGE),
+    (InvalidJob, USAGE), (UnknownModel, USAGE), (UnknownWire, USAGE), (BadHandle, USAGE), (ConfigError, USAGE),
+    (RegistryError, USAGE),
 )  # fmt: skip
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON: one object, or one array for a list.")
@@ -44,7 +45,7 @@ def exit_code(error: KieError) -> int:
 
 
 def errors_shown(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn a `KieError` of *command* into a message on stderr (an object on stdout with ``--json``) and an exit code."""
+    """Turn a `KieError` of *command* into a message on stderr (and an object with ``--json``) and an exit code."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -119,7 +120,9 @@ class Progress:
         state = state.replace("_", " ")
         if self._bar is not None:
             total = None if share is None and state != "succeeded" else 1.0
-            self._bar.update(self._task, description=state, total=total, completed=1.0 if state == "succeeded" else share or 0.0)
+            self._bar.update(
+                self._task, description=state, total=total, completed=1.0 if state == "succeeded" else share or 0.0
+            )
             return
         text = state if share is None else f"{state} {share:.0%}"
         if text != self._shown:

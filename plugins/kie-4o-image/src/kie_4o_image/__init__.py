@@ -28,15 +28,6 @@ from kie_core import (
 NOT_IN_JOBS = "createTask does not take it"
 HD = "Kie has no quality setting for this model"
 
-ENDPOINTS = {
-    "dedicated": Endpoint(create="/api/v1/gpt4o-image/generate", query="/api/v1/gpt4o-image/record-info"),
-    "jobs": Endpoint.jobs(
-        drops={
-            name: NOT_IN_JOBS
-            for name in ("mask_url", "is_enhance", "upload_cn", "enable_fallback", "fallback_model", "n_variants")
-        }
-    ),
-}
 #: The contract's pixels -> Kie's exact ratio; Kie chooses the pixels.
 SIZES: dict[JSON, JSON] = {"1024x1024": "1:1", "1792x1024": "3:2", "1024x1792": "2:3"}
 
@@ -54,6 +45,12 @@ DEDICATED = {
 JOBS_MODEL = "4o-image-api"
 JOBS = {"prompt": "prompt", "files_url": "files_url"}
 
+ENDPOINTS = {
+    "dedicated": Endpoint(create="/api/v1/gpt4o-image/generate", query="/api/v1/gpt4o-image/record-info"),
+    "jobs": Endpoint.jobs(
+        drops=dict.fromkeys(DEDICATED.keys() - JOBS.keys(), NOT_IN_JOBS),
+    ),
+}
 #: ``data.successFlag``. UNVERIFIED: that 3 is a failure follows the sister pages.
 STATES: dict[int, State] = {0: "running", 1: "succeeded", 2: "failed", 3: "failed"}
 

@@ -1,4 +1,4 @@
-"""Check a create's inputs and find its price, as far as the documentation tells. Unknown inputs are ignored, as at Kie."""
+"""Check a create's inputs and find its price, as documented. Unknown inputs are ignored, as at Kie."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
-    "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "array": (list,), "object": (dict,),
+    "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "array": (list,),
+    "object": (dict,),
 }  # fmt: skip
 
 

@@ -49,7 +49,13 @@ def flux_kontext(task: Task, now: float) -> dict[str, Any]:
 
 def veo3(task: Task, now: float) -> dict[str, Any]:
     ended = task.ended(now)
-    made = {"taskId": task.id, "resultUrls": [task.url()], "originUrls": None, "fullResultUrls": [], "resolution": task.body.get("resolution", "720p")}
+    made = {
+        "taskId": task.id,
+        "resultUrls": [task.url()],
+        "originUrls": None,
+        "fullResultUrls": [],
+        "resolution": task.body.get("resolution", "720p"),
+    }
     return {
         "taskId": task.id,
         "paramJson": _echo(task),
@@ -65,14 +71,30 @@ def veo3(task: Task, now: float) -> dict[str, Any]:
 
 def runway(task: Task, now: float) -> dict[str, Any]:
     share = task.share(now)
-    state = "wait" if share < 0.1 else "queueing" if share < 0.2 else "generating" if share < 1 else "fail" if task.fails else "success"
+    state = (
+        "wait"
+        if share < 0.1
+        else "queueing"
+        if share < 0.2
+        else "generating"
+        if share < 1
+        else "fail"
+        if task.fails
+        else "success"
+    )
     made = {"videoId": task.id, "taskId": task.id, "videoUrl": task.url(), "imageUrl": task.url(2, "picture.png")}
     return {
         "taskId": task.id,
         "parentTaskId": "",
-        "generateParam": {"prompt": task.body.get("prompt", ""), "imageUrl": task.body.get("imageUrl", ""), "expandPrompt": True},
+        "generateParam": {
+            "prompt": task.body.get("prompt", ""),
+            "imageUrl": task.body.get("imageUrl", ""),
+            "expandPrompt": True,
+        },
         "state": state,
-        "generateTime": f"{datetime.fromtimestamp(task.complete_time / 1000, UTC):%Y-%m-%d %H:%M:%S}" if state == "success" else "",
+        "generateTime": f"{datetime.fromtimestamp(task.complete_time / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+        if state == "success"
+        else "",
         "videoInfo": made if state == "success" else None,
         "failCode": 400 if state == "fail" else None,
         "failMsg": POLICY if state == "fail" else "",
@@ -83,7 +105,9 @@ def runway(task: Task, now: float) -> dict[str, Any]:
 def suno(task: Task, now: float) -> dict[str, Any]:
     share = task.share(now)
     ready = 0 if share < 0.7 else 1 if share < 1 else 2
-    status = "PENDING" if share < 0.4 else "TEXT_SUCCESS" if share < 0.7 else "FIRST_SUCCESS" if share < 1 else "SUCCESS"
+    status = (
+        "PENDING" if share < 0.4 else "TEXT_SUCCESS" if share < 0.7 else "FIRST_SUCCESS" if share < 1 else "SUCCESS"
+    )
     if share >= 0.4 and task.fails:
         status = "SENSITIVE_WORD_ERROR"
     tracks = [
@@ -119,7 +143,17 @@ def suno(task: Task, now: float) -> dict[str, Any]:
 
 def jobs(task: Task, now: float) -> dict[str, Any]:
     share = task.share(now)
-    state = "waiting" if share < 0.1 else "queuing" if share < 0.2 else "generating" if share < 1 else "fail" if task.fails else "success"
+    state = (
+        "waiting"
+        if share < 0.1
+        else "queuing"
+        if share < 0.2
+        else "generating"
+        if share < 1
+        else "fail"
+        if task.fails
+        else "success"
+    )
     ended = state in ("success", "fail")
     param = json.dumps({"input": json.dumps(task.body.get("input", task.body)), "model": task.body.get("model", "")})
     result = _jobs_result(task) if state == "success" else None
@@ -143,7 +177,16 @@ def jobs(task: Task, now: float) -> dict[str, Any]:
 
 def _jobs_result(task: Task) -> dict[str, Any]:
     if task.tracks:
-        tracks = [{"id": f"{task.id}-{number}", "audio_url": task.url(number), "image_url": task.url(number, "picture.jpg"), "title": "Sandbox", "duration": 4.0} for number in (1, 2)]
+        tracks = [
+            {
+                "id": f"{task.id}-{number}",
+                "audio_url": task.url(number),
+                "image_url": task.url(number, "picture.jpg"),
+                "title": "Sandbox",
+                "duration": 4.0,
+            }
+            for number in (1, 2)
+        ]
         return {"code": 200, "msg": "success", "task_id": task.id, "data": tracks}
     if task.media == "json":
         return {"resultObject": {"text": "example"}}

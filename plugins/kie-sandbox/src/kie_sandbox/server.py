@@ -42,7 +42,8 @@ def serve(*, sandbox: Sandbox | None = None, host: str = "127.0.0.1", port: int 
 
     Args:
         sandbox: The one to serve; None: a new one.
-        host, port: Where to listen; port 0: any free one.
+        host: Where to listen.
+        port: Where to listen; 0: any free one.
         **arguments: For the new `Sandbox`: ``speed=50``, ``credits=100``, ``models=rows``.
     """
     world = sandbox if sandbox is not None else Sandbox(**arguments)
@@ -94,7 +95,9 @@ async def _request(protocol: h11.Connection, reader: asyncio.StreamReader) -> Re
             if len(content) > LARGEST_REQUEST:
                 return None
         elif isinstance(event, h11.EndOfMessage) and head is not None:
-            headers: Mapping[str, str] = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
+            headers: Mapping[str, str] = {
+                name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers
+            }
             return Request(head.method.decode(), head.target.decode("latin-1"), headers, bytes(content))
         else:  # the peer closed, or asked for something that is not HTTP/1.1
             return None

@@ -28,6 +28,10 @@ MEDIA: Final = {"image": "picture.png", "audio": "song.mp3", "video": "clip.mp4"
 TYPES: Final = {".png": "image/png", ".jpg": "image/jpeg", ".mp4": "video/mp4", ".mp3": "audio/mpeg"}
 #: A prompt with this word makes its task fail for its content.
 REFUSE: Final = "[refuse]"
+UNKNOWN_MODEL: Final = (
+    "The model name you specified is not supported. "
+    "Please verify your input and use one of the supported models provided by KIE."
+)
 CREDIT_PATH: Final = "/api/v1/chat/credit"
 DOWNLOAD_PATH: Final = "/api/v1/common/download-url"
 CREATE_PATH: Final = "/api/v1/jobs/createTask"
@@ -184,18 +188,27 @@ class Sandbox:
             return self._create("jobs", media, body, inputs, [], origin)
         facts = wire()["jobs"].get(model)
         if facts is None:
-            text = "The model name you specified is not supported. Please verify your input and use one of the supported models provided by KIE."
-            return Response.said(422, text, data=None)
+            return Response.said(422, UNKNOWN_MODEL, data=None)
         if facts.get("paused"):
             return Response.said(500, "This interface is temporarily paused", data=None)
         problem = complaint("jobs", facts["fields"], inputs)
-        return self._refused(problem) or self._create("jobs", facts["media"], body, inputs, facts["prices"], origin, tracks="tracks" in facts)
+        return self._refused(problem) or self._create(
+            "jobs", facts["media"], body, inputs, facts["prices"], origin, tracks="tracks" in facts
+        )
 
     def _refused(self, problem: tuple[int, str] | None) -> Response | None:
         return None if problem is None else Response.said(problem[0], problem[1], data=None)
 
     def _create(
-        self, family: str, media: str, body: Mapping[str, Any], inputs: Mapping[str, Any], prices: list[Any], origin: str, *, tracks: bool = False
+        self,
+        family: str,
+        media: str,
+        body: Mapping[str, Any],
+        inputs: Mapping[str, Any],
+        prices: list[Any],
+        origin: str,
+        *,
+        tracks: bool = False,
     ) -> Response:
         now = self._clock()
         while self._recent and now - self._recent[0] >= 10:
@@ -209,7 +222,11 @@ class Sandbox:
         self.balance -= cost
         unique = uuid.uuid4()
         task_id = str(unique) if family == "runway" else unique.hex
-        name = "picture.jpg" if inputs.get("outputFormat", inputs.get("output_format")) == "jpeg" and media == "image" else MEDIA.get(media, "")
+        name = (
+            "picture.jpg"
+            if inputs.get("outputFormat", inputs.get("output_format")) == "jpeg" and media == "image"
+            else MEDIA.get(media, "")
+        )
         self.tasks[task_id] = Task(
             id=task_id,
             family=family,

@@ -1,0 +1,137 @@
+"""For the tests of plugins: jobs without a client, and a check that a plugin keeps the rules of the hooks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+import attrs
+
+from kie_core._dispatch import V4
+from kie_core._errors import InvalidJob, ReadFailed
+from kie_core._job import Endpoint, Job
+from kie_core._model import Field, Model, model_from_row
+from kie_core._outcome import Outcome
+from kie_core._plugins import check_fit
+from kie_core._price import Rates, quote
+from kie_core._registry import bundled, from_rows
+from kie_core._validation import validate
+
+_RATES = Rates(Decimal("78.58546168958742"), Decimal(2))
+#: Answers that every plugin meets sooner or later.
+_ODD_ANSWERS: tuple[dict[str, Any], ...] = (
+    {},
+    {"code": 200},
+    {"code": 200, "msg": "success", "data": None},
+    {"code": 200, "msg": "success", "data": []},
+    {"code": 200, "msg": "success", "data": "text"},
+    {"code": 200, "msg": "success", "data": {}},
+    {"code": 200, "msg": "success", "data": {"state": None, "status": 7, "successFlag": "x", "response": None}},
+    {"code": 422, "msg": "recordInfo is null", "data": None},
+    {"code": 500, "msg": "Server exception", "data": None},
+    {"code": "777", "msg": None},
+)
+
+
+def make_job(
+    model: str | Mapping[str, Any],
+    inputs: Mapping[str, Any] | None = None,
+    *,
+    wire: str = "dedicated",
+    job_id: str = "job1",
+) -> Job:
+    """Make a job as the core makes it, without plugins, key or network.
+
+    Args:
+        model: A bundled id, or a registry row of your own.
+        inputs: Checked against the model.
+        wire: Not checked.
+        job_id: Any text.
+
+    Raises:
+        UnknownModel, InvalidJob: As for `kie_core.Kie.job`.
+    """
+    found = bundled().get(model) if isinstance(model, str) else model_from_row(model, origin="a test")
+    params = validate(found, inputs or {})
+    given = frozenset(name for name, value in (inputs or {}).items() if value is not None)
+    return Job(job_id, found, params, given, wire, quote(found, params, wire, _RATES))
+
+
+def example_inputs(model: Model) -> dict[str, Any]:
+    """Return the least inputs that *model* takes: every required one, and one of each group of which one is needed."""
+    inputs = {field.name: _example(field) for field in model.inputs if field.required and not field.has_default}
+    for _ in model.rules:  # a rule may ask for an input on which another rule depends
+        try:
+            validate(model, inputs)
+        except InvalidJob as error:
+            inputs |= {fault.field: _example(field) for fault in error.faults if (field := model.input(fault.field))}
+    return inputs
+
+
+def _example(field: Field) -> Any:
+    if field.enum is not None:
+        return field.enum[0]
+    match field.type:
+        case "array":
+            return [_example(field.items) if field.items is not None else "text"] * (field.min_items or 1)
+        case "object":
+            return {member.name: _example(member) for member in field.fields if member.required}
+        case "integer":
+            return int(field.minimum or field.maximum or 1)
+        case "number":
+            return field.minimum or field.maximum or 1
+        case "boolean":
+            return False
+        case _:
+            text = "https://example.com/in.png" if field.format == "uri" else "a cute cat"
+            return text.ljust(field.min_length or 0, ".")[: field.max_length]
+
+
+def check_plugin(plugin: Any, category: str) -> None:
+    """Check that *plugin* keeps the rules of the hooks for every model of *category*, on every wire that it speaks.
+
+    Builds each request twice and compares, and feeds odd answers to ``parse_result``.
+
+    Raises:
+        AssertionError: A rule is broken; says which, and for which model.
+    """
+    assert check_fit(plugin), f"{category}: the plugin implements no category hooks"
+    rows = plugin.register_models() if hasattr(plugin, "register_models") else ()
+    models = [model for model in (*bundled(), *from_rows(rows, category)) if model.category == category]
+    assert models, f"{category}: no registry holds a model of this category"
+    for wire in plugin.ENDPOINTS:
+        assert wire != V4, f"{category}: the wire {V4!r} is the core's own"
+        for model in models:
+            if model.status != "gone":
+                _check_model(plugin, model, wire)
+
+
+def _check_model(plugin: Any, model: Model, wire: str) -> None:
+    inputs = example_inputs(model)
+    params = validate(model, inputs)
+    job = Job("job1", model, params, frozenset(inputs), wire, quote(model, params, wire, _RATES))
+    place = f"{model.id} on wire {wire}"
+    assert isinstance(plugin.endpoint_for(job), Endpoint), f"{place}: endpoint_for gave no Endpoint"
+    try:
+        first = json.dumps(plugin.build_payload(job), allow_nan=False, sort_keys=True)
+    except InvalidJob:
+        return
+    assert first == json.dumps(plugin.build_payload(job), sort_keys=True), f"{place}: build_payload is not pure"
+    assert dict(job.params) == validate(model, inputs), f"{place}: build_payload changed the job"
+    attached = attrs.evolve(job, params={}, given=frozenset())
+    assert isinstance(plugin.endpoint_for(attached), Endpoint), (
+        f"{place}: endpoint_for needs params, an attached job has none"
+    )
+    for answer, outcome in _read(plugin, attached):
+        assert isinstance(outcome, Outcome), f"{place}: parse_result gave {outcome!r} for {answer}"
+        assert not outcome.finished, f"{place}: parse_result takes {answer} for the end of the task"
+
+
+def _read(plugin: Any, job: Job) -> Iterator[tuple[dict[str, Any], Any]]:
+    for answer in _ODD_ANSWERS:
+        try:
+            yield answer, plugin.parse_result(job, answer)
+        except ReadFailed:
+            continue
