@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import attrs
 
-from kie_core._errors import Fault, InvalidJob, ModelGone, PluginFailed, UnknownWire
+from kie_core._errors import BadHandle, Fault, InvalidJob, ModelGone, PluginFailed, UnknownWire
 from kie_core._job import JOBS_CREATE, JOBS_QUERY, Endpoint, Handle, Job, Request
 from kie_core._model import JSON, Model
 from kie_core._outcome import Outcome, jobs_outcome
@@ -133,11 +133,13 @@ class Dispatcher:
             BadHandle, UnknownModel, NoPlugin, PluginBroken, UnknownWire: It cannot be read back here.
         """
         handle = Handle.parse(text)
+        if handle.task is None:
+            raise BadHandle(text, "it names no task; add the task id that https://kie.ai/logs shows for this job, after a colon")
         model = self.plugins.registry.get(handle.model)
         wire = self.wire_for(model, handle.wire)
         nothing: Mapping[str, JSON] = MappingProxyType({})
         job = Job(handle.job, model, nothing, frozenset(), wire, Price(model.contract, None, None, model.unit))
-        return job, handle.task or ""
+        return job, handle.task
 
 
 def _encoded(job: Job, body: Mapping[str, JSON]) -> bytes:

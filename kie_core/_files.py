@@ -76,11 +76,20 @@ def check_address(url: str, api: str) -> None:
     if host in _LOOPBACK or host.endswith((".localhost", ".local", ".internal")) or "." not in host.strip("."):
         raise _Refused(f"its host {host!r} is not a public one")
     literal = _literal(host)
-    if literal is not None and not literal.is_global:
+    if literal is not None and (not literal.is_global or any(literal in network for network in _NOT_PUBLIC)):
         raise _Refused(f"its host {host!r} is not a public one")
 
 
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+#: What the standard library of some Python versions takes for global and is not: special assignments,
+#: relays, multicast, and IPv6 forms that carry an IPv4 address inside.
+_NOT_PUBLIC: Final = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "192.0.0.0/24", "192.88.99.0/24", "224.0.0.0/4", "240.0.0.0/4",
+        "::/96", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "fec0::/10", "ff00::/8",
+    )
+)  # fmt: skip
 
 
 def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

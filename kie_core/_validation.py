@@ -101,12 +101,9 @@ def _check(field: Field, value: Any, place: str) -> Iterator[Fault]:
         yield Fault(place, f"{_shown(value)}: {problem}; expected {describe(field)}")
         return
     if field.enum is not None and value not in field.enum:
-        near = get_close_matches(str(value), [str(allowed) for allowed in field.enum], 1)
-        yield Fault(
-            place,
-            f"{_shown(value)} is not allowed; expected {describe(field)}"
-            + (f"; did you mean {near[0]!r}?" if near else ""),
-        )
+        near = get_close_matches(str(value), [str(allowed) for allowed in field.enum], 1) if len(field.enum) > 4 else ()
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        yield Fault(place, f"{_shown(value)} is not allowed; expected {describe(field)}{hint}")
     elif field.type in ("integer", "number"):
         yield from _check_number(field, value, place)
     elif field.type == "string":

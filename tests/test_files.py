@@ -1,0 +1,168 @@
+"""Results on disk: whole or not at all, under our own names, from public hosts only."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+
+import pytest
+
+from kie_core import Artifact, SaveFailed
+from kie_core._files import _Refused, check_address, extension, save_artifact
+from kie_core._http import FileClient
+from kie_core.testing import make_job
+
+pytestmark = pytest.mark.anyio
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
+JOB = make_job("gpt-4o-image", {"prompt": "cat"}, job_id="ab12")
+
+
+async def save(server, content, folder, path="/a.png"):
+    """Save what the server answers with, from a worker thread as the client does."""
+
+    async def behave(reader, writer):
+        writer.write(content)
+        await writer.drain()
+        writer.close()
+
+    async with server.answering(behave):
+        artifact = Artifact("image", server.url + path)
+        client = FileClient(version="1.0", seconds=5)
+        return await asyncio.to_thread(save_artifact, artifact, JOB, 1, folder, client=client, api=server.url)
+
+
+async def test_a_file_is_saved_under_our_name(raw_server, http_bytes, tmp_path):
+    """Model, job, number, and the extension of what it really is; the folder is made."""
+    path = await save(raw_server, http_bytes(PNG), tmp_path / "new" / "folder", path="/../../evil.exe")
+
+    assert path == tmp_path / "new" / "folder" / "gpt-4o-image-ab12-1.png"
+    assert path.read_bytes() == PNG
+
+
+async def test_no_key_goes_to_the_file_host(raw_server, http_bytes, tmp_path):
+    """Results lie on hosts that are not Kie's API."""
+    await save(raw_server, http_bytes(PNG), tmp_path)
+
+    assert b"authorization" not in raw_server.received[0].lower()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + PNG, "could not save"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "it is empty"),
+        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", "HTTP 403"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n<!DOCTYPE html><p>no", "a web page"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999\r\n\r\n", "more than"),
+        (
+            b"HTTP/1.1 302 Found\r\nLocation: http://10.0.0.1/a.png\r\nContent-Length: 0\r\n\r\n",
+            "only https is fetched",
+        ),
+        (b"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n", "redirects"),
+        (b"garbage", "could not save"),
+    ],
+)
+async def test_what_is_not_the_file_leaves_nothing_behind(raw_server, tmp_path, content, said):
+    """No partial file, no web page under a picture's name; the result is still at Kie."""
+    with pytest.raises(SaveFailed, match=said):
+        await save(raw_server, content, tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_folder_that_cannot_be_made_says_so(tmp_path):
+    """A file is in the way."""
+    (tmp_path / "file").write_text("x")
+
+    with pytest.raises(SaveFailed, match="the result is still at Kie"):
+        save_artifact(
+            Artifact("text", text="la"), JOB, 1, tmp_path / "file", client=FileClient(version="1", seconds=1), api=""
+        )
+
+
+@pytest.mark.parametrize(
+    ("artifact", "name", "content"),
+    [
+        (Artifact("text", text="la la\nü"), "gpt-4o-image-ab12-2.txt", "la la\nü"),
+        (Artifact("data", data={"a": [1, "ü"]}), "gpt-4o-image-ab12-2.json", {"a": [1, "ü"]}),
+    ],
+)
+async def test_texts_and_tables_become_files_too(tmp_path, artifact, name, content):
+    """A result is not always a URL."""
+    path = save_artifact(artifact, JOB, 2, tmp_path, client=FileClient(version="1", seconds=1), api="")
+
+    text = path.read_text(encoding="utf-8")
+    assert path.name == name
+    assert (json.loads(text) if name.endswith("json") else text) == content
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+async def test_a_saved_file_has_the_usual_permissions(tmp_path):
+    """Temporary files are private; results are not."""
+    mask = os.umask(0o022)
+    try:
+        path = save_artifact(
+            Artifact("text", text="x"), JOB, 1, tmp_path, client=FileClient(version="1", seconds=1), api=""
+        )
+    finally:
+        os.umask(mask)
+
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+PUBLIC = ["https://tempfile.aiquickdraw.com/a.png", "https://93.184.216.34/a", "https://cdn.example.com:443/a?b=c#d"]
+PRIVATE = [
+    "http://cdn.example.com/a", "file:///etc/passwd", "ftp://cdn.example.com/a", "https:///a", "https://cdn.example.com:22/a",
+    "https://user@cdn.example.com/a", "https://user:pass@cdn.example.com/a", "https://localhost/a", "https://printer/a",
+    "https://db.internal/a", "https://nas.local/a", "https://x.localhost/a", "https://127.0.0.1/a", "https://127.1/a",
+    "https://2130706433/a", "https://0x7f000001/a", "https://0x7f.1/a", "https://0177.0.0.1/a", "https://10.0.0.1/a",
+    "https://172.16.0.1/a", "https://192.168.1.1/a", "https://169.254.169.254/latest/meta-data", "https://100.64.0.1/a",
+    "https://0.0.0.0/a", "https://[::1]/a", "https://[::ffff:10.0.0.1]/a", "https://[fe80::1]/a", "https://[fc00::1]/a", "https://[::]/a",
+    "https://192.0.0.8/a", "https://192.88.99.1/a", "https://224.0.0.1/a", "https://[64:ff9b::a00:1]/a", "https://[2002:a00:1::]/a",
+    "https://[::10.0.0.1]/a", "https://[fec0::1]/a", "https://[ff02::1]/a", "https://vendor.example\\@127.0.0.1/a",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", PUBLIC)
+async def test_public_addresses_are_fetched(url):
+    """By classification only; nothing is connected to."""
+    check_address(url, "https://api.kie.ai")
+
+
+@pytest.mark.parametrize("url", PRIVATE)
+async def test_private_and_odd_addresses_are_not(url):
+    """A URL comes from outside: it must not reach into the caller's network. By classification only."""
+    with pytest.raises(_Refused):
+        check_address(url, "https://api.kie.ai")
+
+
+@pytest.mark.parametrize(
+    ("url", "fine"),
+    [
+        ("http://127.0.0.1:8787/files/a.png", True),
+        ("http://127.0.0.1:8788/files/a.png", False),
+        ("http://localhost:8787/files/a.png", False),
+        ("https://127.0.0.1:8787/files/a.png", False),
+    ],
+)
+async def test_only_the_very_origin_of_a_local_api_is_an_exception(url, fine):
+    """The sandbox serves its own files; nothing else on this machine becomes reachable."""
+    if fine:
+        check_address(url, "http://127.0.0.1:8787/prefix")
+    else:
+        with pytest.raises(_Refused):
+            check_address(url, "http://127.0.0.1:8787/prefix")
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        (PNG, "png"), (b"\xff\xd8\xff\xe0", "jpg"), (b"GIF89a", "gif"), (b"RIFF\1\2\3\4WEBPVP8", "webp"), (b"RIFF\1\2\3\4WAVE", "wav"),
+        (b"\0\0\0\x20ftypisom", "mp4"), (b"\0\0\0\x20ftypM4A ", "m4a"), (b"\0\0\0\x14ftypqt  ", "mov"), (b"\x1aE\xdf\xa3", "webm"),
+        (b"ID3\x04", "mp3"), (b"\xff\xfb\x90", "mp3"), (b"fLaC", "flac"), (b"OggS", "ogg"), (b"MThd", "mid"), (b"??", "bin"), (b"", "bin"),
+    ],
+)  # fmt: skip
+async def test_the_extension_follows_the_content(head, name):
+    """Not the URL, not the header."""
+    assert extension(head) == name

@@ -1,0 +1,46 @@
+"""Handles: they resume a job anywhere."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kie_core import BadHandle
+from kie_core._job import Handle
+from kie_core.testing import make_job
+
+PARTS = st.text(st.characters(codec="utf-8"), min_size=1)
+
+
+@given(PARTS, PARTS, PARTS, st.none() | PARTS)
+def test_a_handle_comes_back_as_it_was(job, model, wire, task):
+    """Whatever the parts hold: colons, slashes, blanks."""
+    handle = Handle(job, model, wire, task)
+
+    assert Handle.parse(handle.text) == handle
+    assert handle.text.isascii()
+    assert " " not in handle.text
+
+
+def test_the_handle_of_a_job():
+    """The format that users keep in their databases."""
+    job = make_job("gpt-4o-image", {"prompt": "cat"}, job_id="ab12")
+
+    assert job.handle() == "kie1:ab12:gpt-4o-image:dedicated"
+    assert job.handle("t/1") == "kie1:ab12:gpt-4o-image:dedicated:t%2F1"
+
+
+@pytest.mark.parametrize("text", ["", "kie2:a:b:c", "kie1:a:b", "kie1:a:b:c:d:e", "kie1::b:c", "9b1d6c0e"])
+def test_what_is_no_handle_says_what_one_looks_like(text):
+    """The message shows the form."""
+    with pytest.raises(BadHandle, match="kie1:JOB:MODEL:WIRE:TASK"):
+        Handle.parse(text)
+
+
+def test_a_job_cannot_be_changed():
+    """What was decided is what is bought."""
+    job = make_job("gpt-4o-image", {"prompt": "cat"})
+
+    with pytest.raises(TypeError):
+        job.params["prompt"] = "dog"
