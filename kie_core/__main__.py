@@ -10,9 +10,12 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write("\n".join([*_versions(), ""]))
         return
-    from kie_core._cli.main import kie
+    try:
+        from kie_core._cli.main import kie
 
-    kie(prog_name="kie")
+        kie(prog_name="kie")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def _versions() -> list[str]:

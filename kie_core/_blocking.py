@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import Future
 from decimal import Decimal
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from kie_core._client import Kie, Task
@@ -52,15 +54,18 @@ class KieBlocking:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        loop, thread = self._loop, self._thread
-        assert loop is not None
+        loop, thread = self._running(), self._thread
         assert thread is not None
-        self._run(lambda: self._kie.__aexit__(None, None, None))
+        for end in (
+            _all_others_cancelled,
+            lambda: self._kie.__aexit__(None, None, None),
+            loop.shutdown_asyncgens,
+            loop.shutdown_default_executor,
+        ):
+            self._run(end)
         self._loop = self._thread = None
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
 
     @property
@@ -93,7 +98,7 @@ class KieBlocking:
         Raises:
             Interrupted: Ctrl-C came while the create was on its way; the task is bought and named.
         """
-        future = asyncio.run_coroutine_threadsafe(self._kie.submit(model, inputs, wire=wire), self._running())
+        future = self._start(lambda: self._kie.submit(model, inputs, wire=wire))
         try:
             task = future.result()
         except KeyboardInterrupt:
@@ -126,13 +131,25 @@ class KieBlocking:
             raise RuntimeError("the client is not open; use it as: with KieBlocking() as kie:")
         return self._loop
 
+    def _start(self, make: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
+        loop = self._running()
+        return asyncio.run_coroutine_threadsafe(make(), loop)
+
     def _run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        future = asyncio.run_coroutine_threadsafe(make(), self._running())
+        future = self._start(make)
         try:
             return future.result()
         except KeyboardInterrupt:
             future.cancel()
             raise
+
+
+async def _all_others_cancelled() -> None:
+    """Cancel what is left in the loop and wait until it is over; a create on its way still gets its answer."""
+    others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 class BlockingTask:
@@ -171,12 +188,22 @@ class BlockingTask:
 
     def updates(self, wait_timeout: float | None = None) -> Iterator[Outcome]:
         """Do what `Task.updates` does."""
-        updates = self._task.updates(wait_timeout)
+        seen: SimpleQueue[Outcome | None] = SimpleQueue()
+
+        async def follow() -> None:
+            try:
+                async for outcome in self._task.updates(wait_timeout):
+                    seen.put(outcome)
+            finally:
+                seen.put(None)
+
+        future = self._kie._start(follow)
         try:
-            while (outcome := self._kie._run(lambda: _next(updates))) is not None:
+            while (outcome := seen.get()) is not None:
                 yield outcome
+            future.result()
         finally:
-            self._kie._run(lambda: _closed(updates))
+            future.cancel()
 
     def wait(self, wait_timeout: float | None = None) -> Outcome:
         """Do what `Task.wait` does."""
@@ -185,13 +212,3 @@ class BlockingTask:
     def save(self, folder: str | Path | None = None) -> list[Path]:
         """Do what `Task.save` does."""
         return self._kie._run(lambda: self._task.save(folder))
-
-
-async def _next(updates: AsyncIterator[Outcome]) -> Outcome | None:
-    return await anext(updates, None)
-
-
-async def _closed(updates: AsyncIterator[Outcome]) -> None:
-    close = getattr(updates, "aclose", None)
-    if close is not None:
-        await close()

@@ -134,7 +134,9 @@ class Dispatcher:
         """
         handle = Handle.parse(text)
         if handle.task is None:
-            raise BadHandle(text, "it names no task; add the task id that https://kie.ai/logs shows for this job, after a colon")
+            raise BadHandle(
+                text, "it names no task; add the task id that https://kie.ai/logs shows for this job, after a colon"
+            )
         model = self.plugins.registry.get(handle.model)
         wire = self.wire_for(model, handle.wire)
         nothing: Mapping[str, JSON] = MappingProxyType({})

@@ -37,6 +37,8 @@ _BEFORE_SENDING: Final = (
 )
 
 
+#: Seconds to make a connection, TLS included.
+CONNECT_SECONDS: Final = 10.0
 #: Bytes of a body that the log shows.
 _SHOWN: Final = 2000
 
@@ -87,18 +89,18 @@ class Http:
                     client = await stack.enter_async_context(
                         httpx.AsyncClient(transport=once, headers=self._client.headers, timeout=None)
                     )
-                return await self._read(client, request, wire)
+                return await self._read(client, request, wire, seconds)
         except _BEFORE_SENDING as error:
             if isinstance(error, httpx.ProxyError) or wire.proves_unsent(default=self._own):
                 raise NotSent(_said(error)) from None
             raise SentWithoutAnswer(_said(error)) from None
-        except (UnicodeEncodeError, httpx.InvalidURL, httpx.LocalProtocolError) as error:
-            raise NotSent(_said(error)) from None
         except TimeoutError:
             if wire.proves_unsent(default=False):
                 raise NotSent(f"no connection within {seconds:g} s") from None
             raise SentWithoutAnswer(f"no answer within {seconds:g} s") from None
-        except (httpx.HTTPError, OSError, _TooLarge, zlib.error) as error:
+        except Exception as error:  # whatever a transport raises: what does not prove "unsent" is unknown
+            if self._own and isinstance(error, (UnicodeEncodeError, httpx.InvalidURL, httpx.LocalProtocolError)):
+                raise NotSent(_said(error)) from None
             raise SentWithoutAnswer(_said(error)) from None
 
     async def ask(self, request: Request, *, seconds: float) -> Answer:
@@ -109,10 +111,10 @@ class Http:
         """
         try:
             async with asyncio.timeout(seconds):
-                return await self._read(self._client, request, _WireTap())
+                return await self._read(self._client, request, _WireTap(), seconds)
         except TimeoutError:
             raise ReadFailed(f"no answer within {seconds:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, _TooLarge, zlib.error) as error:
+        except Exception as error:  # a caller's transport may raise anything
             raise ReadFailed(_said(error)) from None
 
     async def close(self) -> None:
@@ -120,19 +122,20 @@ class Http:
         if self._own:
             await self._client.aclose()
 
-    async def _read(self, client: httpx.AsyncClient, request: Request, wire: _WireTap) -> Answer:
+    async def _read(self, client: httpx.AsyncClient, request: Request, wire: _WireTap, seconds: float) -> Answer:
         headers = {"Content-Type": "application/json"} if request.content is not None else {}
         log.debug("%s %s %s %r", request.method, request.path, dict(request.query), (request.content or b"")[:_SHOWN])
+        # The library closes a half-made connection after a time-out of its own, not after ours: so its comes first.
+        timeout = httpx.Timeout(None, connect=min(CONNECT_SECONDS, seconds / 2))
         async with client.stream(
-            request.method, self.url(request), content=request.content, headers=headers, extensions={"trace": wire}
+            request.method,
+            self.url(request),
+            content=request.content,
+            headers=headers,
+            timeout=timeout,
+            extensions={"trace": wire},
         ) as response:
-            raw = bytearray()
-            async for chunk in response.aiter_raw():
-                raw += chunk
-                if len(raw) > LARGEST_ANSWER:
-                    raise _TooLarge(f"the answer is larger than {LARGEST_ANSWER} bytes")
-            content = _decoded(bytes(raw), response.headers.get("Content-Encoding", ""))
-            answer = Answer(response.status_code, redacted(content, self._key))
+            answer = Answer(response.status_code, redacted(await _content(response), self._key))
             log.debug(
                 "%s %s answered HTTP %d: %r", request.method, request.path, answer.status, answer.content[:_SHOWN]
             )
@@ -156,7 +159,18 @@ class _WireTap:
 
 
 class _TooLarge(Exception):
-    pass
+    """The answer has more bytes than we read."""
+
+
+async def _content(response: httpx.Response) -> bytes:
+    if response.is_stream_consumed:  # a caller's transport, such as a mock, may hand out a finished answer
+        return response.content
+    raw = bytearray()
+    async for chunk in response.aiter_raw():
+        raw += chunk
+        if len(raw) > LARGEST_ANSWER:
+            raise _TooLarge(f"the answer is larger than {LARGEST_ANSWER} bytes")
+    return _decoded(bytes(raw), response.headers.get("Content-Encoding", ""))
 
 
 def _decoded(raw: bytes, encoding: str) -> bytes:

@@ -42,7 +42,9 @@ async def send_create(
         judged = await sending
         _log(job, judged)
         if isinstance(judged, Accepted):
-            cancelled.add_note(f"the task goes on at Kie: {job.handle(judged.task_id)}")
+            note = f"cancelled, but the task goes on at Kie and is paid: {job.handle(judged.task_id)}"
+            log.warning("job %s: %s", job.id, note)
+            cancelled.add_note(note)
         raise
     _log(job, judged)
     if isinstance(judged, Accepted):

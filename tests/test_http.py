@@ -215,7 +215,7 @@ async def test_a_connection_that_takes_too_long_is_not_sent():
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
         http = client(f"http://127.0.0.1:{listener.getsockname()[1]}")
-        with pytest.raises(NotSent, match="no connection within"):
+        with pytest.raises(NotSent, match="ConnectTimeout"):
             await http.create(CREATE, seconds=0.5)
         await http.close()
         for filler in fillers:
@@ -235,6 +235,23 @@ async def test_a_callers_transport_is_not_believed_when_it_says_not_sent():
 
     with pytest.raises(SentWithoutAnswer):
         await http.create(CREATE, seconds=5)
+
+
+class Strange(httpx.AsyncBaseTransport):
+    """A caller's transport with errors of its own."""
+
+    async def handle_async_request(self, request):
+        raise RuntimeError("broken pipe dream")
+
+
+async def test_whatever_a_callers_transport_raises_is_unknown():
+    """An error that we do not know proves nothing."""
+    http = client("http://127.0.0.1:1", transport=Strange())
+
+    with pytest.raises(SentWithoutAnswer, match="broken pipe dream"):
+        await http.create(CREATE, seconds=5)
+    with pytest.raises(ReadFailed, match="broken pipe dream"):
+        await http.ask(ASK, seconds=5)
 
 
 async def test_a_callers_transport_that_reports_is_believed(closed_port):

@@ -53,6 +53,9 @@ def errors_shown(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except KieError as error:
             fail(error, as_json=bool(kwargs.get("as_json")))
+        except KeyboardInterrupt:
+            say("interrupted")
+            sys.exit(INTERRUPTED)
 
     return run
 

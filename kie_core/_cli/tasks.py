@@ -41,4 +41,4 @@ def credits(as_json: bool) -> None:
     if as_json:
         print_json({"credits": balance, "usd": float(balance) * 0.005})
         return
-    click.echo(f"{balance:f}")
+    click.echo(f"{balance.normalize():f}")

@@ -48,13 +48,15 @@ def serve(*, sandbox: Sandbox | None = None, host: str = "127.0.0.1", port: int 
     """
     world = sandbox if sandbox is not None else Sandbox(**arguments)
     loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(start(world, host=host, port=port))
     thread = threading.Thread(target=loop.run_forever, name="kie-sandbox", daemon=True)
     thread.start()
     try:
-        yield f"http://{host}:{port_of(server)}"
+        server = asyncio.run_coroutine_threadsafe(start(world, host=host, port=port), loop).result()
+        try:
+            yield f"http://{host}:{port_of(server)}"
+        finally:
+            asyncio.run_coroutine_threadsafe(_stopped(server), loop).result()
     finally:
-        asyncio.run_coroutine_threadsafe(_stopped(server), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

@@ -1,0 +1,54 @@
+"""What is public is documented, and what is documented is public."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import kie_core
+from kie_core._config import _FIELDS
+
+ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT.joinpath("docs", "reference.md").read_text(encoding="utf-8")
+
+
+def test_every_public_name_is_in_the_reference_and_the_other_way_round():
+    """The reference names them in its tables, in the first column."""
+    documented = set(re.findall(r"^\| `([A-Za-z_]+)` \|", REFERENCE, re.MULTILINE))
+
+    assert documented == set(kie_core.__all__) - {"__version__"}
+
+
+@pytest.mark.parametrize("name", kie_core.__all__)
+def test_every_public_name_exists_and_is_described(name):
+    """A docstring, or for constants and aliases a line in the reference."""
+    value = getattr(kie_core, name)
+
+    assert value is not None
+    assert getattr(value, "__doc__", None)
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error():
+    """As from any module."""
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        kie_core.Nothing
+    assert "Kie" in dir(kie_core)
+
+
+def test_every_setting_and_its_variable_is_in_the_reference():
+    """`kie config` and the page agree."""
+    for name, field in _FIELDS.items():
+        assert f"| `{name}` | `{field.metadata['env']}` |" in REFERENCE
+
+
+def test_the_version_is_the_same_everywhere():
+    """Metadata, package, changelog and every plugin."""
+    versions = {kie_core.__version__}
+    for path in (ROOT / "pyproject.toml", *ROOT.glob("plugins/*/pyproject.toml")):
+        versions.add(tomllib.loads(path.read_text())["project"]["version"])
+    versions.add(re.search(r"^## (\d[^ ]*)", ROOT.joinpath("CHANGELOG.md").read_text(), re.MULTILINE)[1])
+
+    assert versions == {kie_core.__version__}
