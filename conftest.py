@@ -1,4 +1,4 @@
-"""Collect a plugin's tests only where the plugin is installed, and let no test reach the network or the user's files."""
+"""Collect a plugin's tests where the plugin is installed; let no test reach the network or the user's files."""
 
 from __future__ import annotations
 

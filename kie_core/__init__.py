@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from kie_core._errors import PluginFailed as PluginFailed
     from kie_core._errors import RateLimited as RateLimited
     from kie_core._errors import ReadFailed as ReadFailed
+    from kie_core._errors import ReadRefused as ReadRefused
     from kie_core._errors import RecordMissing as RecordMissing
     from kie_core._errors import Refused as Refused
     from kie_core._errors import RegistryError as RegistryError
@@ -83,8 +84,8 @@ _HOMES = {
     "_errors": (
         "BadHandle", "ConfigError", "Fault", "InvalidJob", "JobFailed", "KieError", "Maintenance", "ModelGone", "NoKey",
         "NoPlugin", "NotSent", "OutOfCredits", "PluginBroken", "PluginFailed", "RateLimited", "ReadFailed",
-        "RecordMissing", "Refused", "RegistryError", "SaveFailed", "SubmitUnknown", "Unauthorized", "UnknownModel",
-        "UnknownWire", "WaitTimeout",
+        "ReadRefused", "RecordMissing", "Refused", "RegistryError", "SaveFailed", "SubmitUnknown", "Unauthorized",
+        "UnknownModel", "UnknownWire", "WaitTimeout",
     ),
     "_job": ("Endpoint", "Job"),
     "_model": ("JSON", "Field", "Model"),

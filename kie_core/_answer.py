@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
@@ -28,9 +29,17 @@ class Accepted:
 
 @attrs.frozen
 class Unknown:
-    """Kie may or may not have made a task."""
+    """Kie may or may not have made a task.
+
+    Attributes:
+        reason: What came instead of a clear answer.
+        answer: What came, cut to a length that fits a message.
+        task_id: What looks like a task id in it.
+    """
 
     reason: str
+    answer: str = ""
+    task_id: str | None = None
 
 
 Verdict: TypeAlias = "Accepted | Refused | Unknown"
@@ -100,29 +109,41 @@ def verdict(answer: Answer, refused: Sequence[tuple[int, str]] = ()) -> Verdict:
     except ReadFailed as error:
         if answer.status in _EDGE:
             return ACCOUNT.get(answer.status, Refused)(answer.status, f"HTTP {answer.status}")
-        return Unknown(error.reason)
+        return unknown(error.reason, answer.content)
     code, message = code_of(body), message_of(body)
     if code == 200:
-        return _task(body)
+        task_id = _task_id(body)
+        return Accepted(task_id) if task_id else unknown("Kie said yes, but named no task id", answer.content)
     if code is None:
         if answer.status in _EDGE:
             return ACCOUNT.get(answer.status, Refused)(answer.status, message or f"HTTP {answer.status}")
-        return Unknown(f"HTTP {answer.status} with JSON, but without a code")
+        return unknown(f"HTTP {answer.status} with JSON, but without a code", answer.content)
     if code in ACCOUNT:
         return ACCOUNT[code](code, message)
     if code in _REFUSED or any(code == known and part.casefold() in message.casefold() for known, part in refused):
         return Refused(code, message)
-    return Unknown(f"Kie answered code {code}: {message or 'no message'}")
+    return unknown(f"Kie answered code {code}: {message or 'no message'}", answer.content)
 
 
-def _task(body: dict[str, Any]) -> Verdict:
+def unknown(reason: str, content: bytes) -> Unknown:
+    """Keep what came, however little: a task id in half an answer may be all that is left of a paid task."""
+    text = content[:_LONGEST_KEPT].decode(errors="replace")
+    found = _TASK_ID.search(text)
+    return Unknown(reason, text, found[1] if found else None)
+
+
+_LONGEST_KEPT: Final = 2000
+_TASK_ID: Final = re.compile(r'"task_?[iI]d"\s*:\s*"([A-Za-z0-9_-]{1,200})"')
+
+
+def _task_id(body: dict[str, Any]) -> str | None:
     data = body.get("data")
     task_id = data.get("taskId") if isinstance(data, dict) else None
     if isinstance(task_id, int) and not isinstance(task_id, bool):
         task_id = str(task_id)
-    if isinstance(task_id, str) and 0 < len(task_id) <= _LONGEST_ID and task_id.isprintable() and not task_id.isspace():
-        return Accepted(task_id)
-    return Unknown("Kie said yes, but named no task id")
+    if not isinstance(task_id, str) or not 0 < len(task_id) <= _LONGEST_ID:
+        return None
+    return task_id if task_id.isprintable() and not task_id.isspace() else None
 
 
 #: Messages with code 500 by which the jobs API refuses inputs and paused models; for `refused` of plugins.

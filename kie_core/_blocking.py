@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from decimal import Decimal
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from kie_core._client import Kie, Task
+from kie_core._config import Settings
 from kie_core._dispatch import Dispatcher
+from kie_core._errors import KieError, SubmitUnknown
 from kie_core._job import Job
 from kie_core._model import Model
 from kie_core._outcome import Outcome
@@ -26,7 +28,7 @@ T = TypeVar("T")
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C came while a create was on its way. Its answer was awaited: ``handle`` names the paid task."""
+    """Ctrl-C came after a create was sent. Its answer was awaited: ``handle`` names the paid task."""
 
     def __init__(self, handle: str) -> None:
         super().__init__(handle)
@@ -43,6 +45,7 @@ class KieBlocking:
         self._kie = Kie(api_key, **arguments)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._buying: set[Future[Task]] = set()
 
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
@@ -56,6 +59,7 @@ class KieBlocking:
     ) -> None:
         loop, thread = self._running(), self._thread
         assert thread is not None
+        wait(self._buying)  # of other threads: a create that is on its way gets its answer
         for end in (
             _all_others_cancelled,
             lambda: self._kie.__aexit__(None, None, None),
@@ -67,6 +71,11 @@ class KieBlocking:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+    @property
+    def settings(self) -> Settings:
+        """All settings of this client."""
+        return self._kie.settings
 
     @property
     def registry(self) -> Registry:
@@ -97,13 +106,19 @@ class KieBlocking:
 
         Raises:
             Interrupted: Ctrl-C came while the create was on its way; the task is bought and named.
+            SubmitUnknown: A second Ctrl-C came before the answer, too.
         """
-        future = self._start(lambda: self._kie.submit(model, inputs, wire=wire))
+        if isinstance(model, Job) and (inputs is not None or wire is not None):
+            raise TypeError("a job carries its own inputs and wire; make another with kie.job()")
+        job = model if isinstance(model, Job) else self.job(model, inputs, wire=wire)
+        future = self._start(lambda: self._kie.submit(job))
         try:
-            task = future.result()
-        except KeyboardInterrupt:
-            raise Interrupted(future.result().handle) from None
-        return BlockingTask(self, task)
+            self._buying.add(future)
+            return BlockingTask(self, future.result())
+        except KeyboardInterrupt as interrupt:
+            raise _interrupted(interrupt, job, future)  # noqa: B904  (its cause says what became of the create)
+        finally:
+            self._buying.discard(future)
 
     def generate(
         self,
@@ -113,9 +128,16 @@ class KieBlocking:
         wire: str | None = None,
         wait_timeout: float | None = None,
     ) -> BlockingTask:
-        """Buy a job, wait for it, and return the finished task. **Costs money.** Raises what `Kie.generate` raises."""
+        """Buy a job, wait for it, return the finished task. **Costs money.** Raises what `Kie.generate` raises, and:
+
+        Raises:
+            Interrupted: Ctrl-C came after the create; the task is bought and named.
+        """
         task = self.submit(model, inputs, wire=wire)
-        task.wait(wait_timeout)
+        try:
+            task.wait(wait_timeout)
+        except KeyboardInterrupt:
+            raise Interrupted(task.handle) from None
         return task
 
     def attach(self, handle: str) -> BlockingTask:
@@ -142,6 +164,17 @@ class KieBlocking:
         except KeyboardInterrupt:
             future.cancel()
             raise
+
+
+def _interrupted(interrupt: KeyboardInterrupt, job: Job, future: Future[Task]) -> BaseException:
+    """Say what Ctrl-C interrupted: await the answer, because money may have been spent."""
+    try:
+        return Interrupted(future.result().handle)
+    except KieError as error:
+        interrupt.__cause__ = error
+        return error if isinstance(error, SubmitUnknown) else interrupt
+    except KeyboardInterrupt:
+        return SubmitUnknown(job.handle(), "it was interrupted twice before Kie answered")
 
 
 async def _all_others_cancelled() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import threading
 from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -17,8 +18,19 @@ from kie_core import __version__
 from kie_core._answer import account_refusal, body_of, code_of, message_of
 from kie_core._config import Settings, load_settings
 from kie_core._dispatch import Dispatcher
-from kie_core._errors import JobFailed, Maintenance, NoKey, NotSent, RateLimited, ReadFailed, Refused
-from kie_core._files import save_artifact
+from kie_core._errors import (
+    JobFailed,
+    Maintenance,
+    NoKey,
+    NotSent,
+    PluginFailed,
+    RateLimited,
+    ReadFailed,
+    ReadRefused,
+    Refused,
+    SaveFailed,
+)
+from kie_core._files import Saver
 from kie_core._http import FileClient, Http
 from kie_core._job import Job, Request
 from kie_core._model import Model
@@ -100,6 +112,8 @@ class Kie:
         self._sent: set[str] = set()
 
     async def __aenter__(self) -> Self:
+        if self._http is not None:
+            raise RuntimeError("the client is open already; make another for another block")
         self._http = Http(self.settings.base_url, self.settings.api_key, version=__version__, transport=self._transport)
         return self
 
@@ -162,8 +176,13 @@ class Kie:
             Refused: Kie said no, nothing was bought; `RateLimited` and `Maintenance` may be tried later.
             SubmitUnknown: It may have been bought: do not submit again; look at https://kie.ai/logs.
         """
+        if isinstance(model, Job) and (inputs is not None or wire is not None):
+            raise TypeError("a job carries its own inputs and wire; make another with kie.job()")
         job = model if isinstance(model, Job) else self.job(model, inputs, wire=wire)
+        if job.attached:
+            raise ValueError(f"job {job.id} is known from a handle only: it can be read back, not bought")
         request = self._dispatcher.request(job)
+        refused = self._dispatcher.refused(job)
         for warning in self._dispatcher.warnings(job):
             log.warning("job %s: %s", job.id, warning)
         http = self._connected()
@@ -171,14 +190,13 @@ class Kie:
             raise ValueError(f"job {job.id} was sent before; a job is bought once, make another with kie.job()")
         self._sent.add(job.id)
         try:
-            task_id = await send_create(
-                http, job, request, refused=self._dispatcher.refused(job), seconds=self.settings.create_timeout
-            )
+            task_id = await send_create(http, job, request, refused=refused, seconds=self.settings.create_timeout)
         except (Refused, NotSent):
             self._sent.discard(job.id)
             raise
+        task = Task(self, job, task_id)
         self._dispatcher.plugins.observe("job_accepted", job=job, task_id=task_id)
-        return Task(self, job, task_id)
+        return task
 
     async def generate(
         self,
@@ -223,7 +241,8 @@ class Kie:
             ReadFailed: No usable answer came, three times.
         """
         body: dict[str, Any] = {}
-        async for attempt in stamina.retry_context(on=(ReadFailed, RateLimited, Maintenance), attempts=3, timeout=None):
+        later = (ReadFailed, RateLimited, Maintenance)
+        async for attempt in stamina.retry_context(on=later, attempts=3, timeout=None):
             with attempt:
                 body = await self._ask(_CREDITS)
                 if (
@@ -235,8 +254,15 @@ class Kie:
         return Decimal(str(body["data"]))
 
     async def _read(self, job: Job, task_id: str) -> Outcome:
-        body = await self._ask(self._dispatcher.query(job, task_id))
-        return self._dispatcher.outcome(job, body)
+        try:
+            body = await self._ask(self._dispatcher.query(job, task_id))
+            return self._dispatcher.outcome(job, body)
+        except (RateLimited, Maintenance) as error:
+            raise ReadFailed(f"{error.message or 'no message'} (code {error.code})") from error
+        except Refused as error:
+            raise ReadRefused(job.handle(task_id), error.code, error.message) from error
+        except PluginFailed as error:
+            raise attrs.evolve(error, handle=job.handle(task_id)) from error.__cause__
 
     async def _ask(self, request: Request) -> dict[str, Any]:
         answer = await self._connected().ask(request, seconds=self.settings.request_timeout)
@@ -288,7 +314,9 @@ class Task:
 
         Raises:
             RecordMissing: Kie does not know the task: not yet, or not any more.
-            ReadFailed, Refused: No usable answer; ask again.
+            ReadFailed: No usable answer; ask again.
+            ReadRefused: The account cannot read.
+            PluginFailed: The plugin cannot read the answer.
         """
         self._seen(await self._kie._read(self.job, self.id))
         assert self.outcome is not None
@@ -302,10 +330,16 @@ class Task:
 
         Raises:
             WaitTimeout: The task goes on; attach to its handle later.
-            Unauthorized, OutOfCredits: The account cannot read; the task goes on.
+            ReadRefused: The account cannot read; the task goes on.
+            PluginFailed: The plugin cannot read the answers; the task goes on.
+            ValueError: ``wait_timeout`` is negative or not a number.
         """
         kie = self._kie
-        seconds = wait_timeout or kie.settings.wait_timeout or WAIT_SECONDS[self.job.model.media]
+        seconds = wait_timeout if wait_timeout is not None else kie.settings.wait_timeout
+        if seconds is None:
+            seconds = WAIT_SECONDS[self.job.model.media]
+        if not seconds >= 0:
+            raise ValueError(f"wait_timeout is {seconds!r}; expected seconds, 0 or more")
         async for outcome in follow(
             lambda: kie._read(self.job, self.id),
             handle=self.handle,
@@ -322,7 +356,7 @@ class Task:
         Raises:
             JobFailed: It ended without a result, or waits for a person.
         """
-        if self.outcome is None or not self.outcome.finished:
+        if not self._settled:
             async for _ in self.updates(wait_timeout):
                 pass
         outcome = self.outcome
@@ -340,23 +374,35 @@ class Task:
             folder: Made if it is missing; None: the setting ``out``.
 
         Raises:
-            SaveFailed: One could not be saved; those before it are on disk.
+            SaveFailed: One could not be saved, or Kie names none; those before it are on disk.
             What `wait` raises.
         """
         outcome = await self.wait()
         kie = self._kie
+        if not outcome.artifacts:
+            raise SaveFailed(self.handle, "the result", "Kie says that the task succeeded, but names no result yet")
         client = FileClient(version=__version__, seconds=kie.settings.request_timeout)
         target = Path(folder) if folder is not None else kie.settings.out
-        return [
-            await asyncio.to_thread(
-                save_artifact, artifact, self.job, number, target, client=client, api=kie.settings.base_url
-            )
-            for number, artifact in enumerate(outcome.artifacts, 1)
-        ]
+        stop = threading.Event()
+        paths = []
+        for number, artifact in enumerate(outcome.artifacts, 1):
+            saver = Saver(self.handle, self.job, number, target, client, kie.settings.base_url, stop)
+            try:
+                paths.append(await asyncio.to_thread(saver.save, artifact))
+            except asyncio.CancelledError:
+                stop.set()  # the thread ends at its next chunk
+                raise
+        return paths
+
+    @property
+    def _settled(self) -> bool:
+        """Whether nothing more is to be learnt; a success that names no result yet is not."""
+        outcome = self.outcome
+        return outcome is not None and outcome.finished and bool(outcome.artifacts or outcome.state != "succeeded")
 
     def _seen(self, outcome: Outcome) -> None:
         known = self.outcome
-        if known == outcome or (known is not None and known.finished):
+        if known == outcome or self._settled:
             return
         self.outcome = outcome
         log.info("job %s: task %s is %s", self.job.id, self.id, outcome.state)

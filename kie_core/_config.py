@@ -7,6 +7,7 @@ clones a folder must not be redirected by it.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
@@ -22,12 +23,18 @@ from kie_core._errors import ConfigError
 from kie_core._secret import MASK, Secret, checked_key
 
 PROJECT_FILE: Final = "kie.toml"
+#: Seconds; a create that is given up before Kie answered is a job of which nobody knows.
+SHORTEST_CREATE: Final = 10.0
 
 
 def _url(value: Any) -> str:
     parts = urlsplit(value if isinstance(value, str) else "")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"\s", value):
         raise ValueError("expected a URL such as https://api.kie.ai")
+    if parts.query or parts.fragment or "?" in value or "#" in value:
+        raise ValueError("expected a URL without ? and #")
+    if parts.port == 0:  # a port that is no number, or too large, raises by itself
+        raise ValueError("expected a port from 1 to 65535")
     if parts.username or parts.password:
         raise ValueError("expected a URL without a user name or password")
     if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
@@ -52,10 +59,17 @@ def _names(value: Any) -> tuple[str, ...]:
 def _seconds(value: Any) -> float:
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = -1.0
     if isinstance(value, bool) or not 0 < seconds <= 10_000_000:
         raise ValueError("expected a number of seconds above 0")
+    return seconds
+
+
+def _patient_seconds(value: Any) -> float:
+    seconds = _seconds(value)
+    if seconds < SHORTEST_CREATE:
+        raise ValueError(f"expected at least {SHORTEST_CREATE:g} seconds: giving up on a create early may cost a job")
     return seconds
 
 
@@ -70,7 +84,10 @@ def _rate(value: Any) -> Decimal:
 
 
 def _path(value: Any) -> Path:
-    return Path(_text(value)).expanduser()
+    try:
+        return Path(_text(value)).expanduser()
+    except RuntimeError as error:
+        raise ValueError(str(error)) from None
 
 
 def _setting(env: str, read: Callable[[Any], Any], default: Any, doc: str, *, project: bool = True) -> Any:
@@ -105,19 +122,19 @@ class Settings:
         "KIE_DISABLE_PLUGINS", _names, (), "do not load these plugins", project=False
     )
     wire: str | None = _setting("KIE_WIRE", _text, None, "the wire to prefer: dedicated, jobs or v4")
-    out: Path = _setting("KIE_OUT", _path, Path("kie-out"), "the folder for results")
+    out: Path = _setting("KIE_OUT", _path, Path("kie-out"), "the folder for results", project=False)
     request_timeout: float = _setting("KIE_REQUEST_TIMEOUT", _seconds, 30.0, "seconds for one question to Kie")
     create_timeout: float = _setting(
-        "KIE_CREATE_TIMEOUT", _seconds, 120.0, "seconds for the answer to a create; giving up early costs certainty"
+        "KIE_CREATE_TIMEOUT", _patient_seconds, 120.0, "seconds for the answer to a create, at least 10", project=False
     )
     wait_timeout: float | None = _setting(
         "KIE_WAIT_TIMEOUT", _seconds, None, "seconds to wait for a result; by default 15 minutes, for video 30"
     )
     rub_per_usd: Decimal = _setting(
-        "KIE_RUB_PER_USD", _rate, Decimal("78.58546168958742"), "the exchange rate of prices in roubles"
+        "KIE_RUB_PER_USD", _rate, Decimal("78.58546168958742"), "the exchange rate of prices in roubles", project=False
     )
     markup: Decimal = _setting(
-        "KIE_MARKUP", _rate, Decimal(2), "the factor between Kie's price and the price in roubles"
+        "KIE_MARKUP", _rate, Decimal(2), "the factor between Kie's price and the price in roubles", project=False
     )
 
 
@@ -165,7 +182,7 @@ def load_settings(
         ConfigError: With every fault of every source.
     """
     environ = os.environ if environ is None else environ
-    user, project = user_file(environ), (folder or Path.cwd()) / PROJECT_FILE
+    user, project = user_file(environ), (folder or Path()) / PROJECT_FILE
     faults: list[str] = []
     layers: list[tuple[str, str, Mapping[str, Any]]] = [
         ("flag", "", {name: value for name, value in (flags or {}).items() if value is not None}),
@@ -192,7 +209,7 @@ def load_settings(
                         layer[name] if isinstance(layer[name], Secret) else field.metadata["read"](layer[name])
                     )
                 except ValueError as error:
-                    shown = MASK if name == "api_key" else repr(layer[name])
+                    shown = MASK if name == "api_key" else re.sub(r"//[^/@]*@", f"//{MASK}@", repr(layer[name]))
                     faults.append(f"{name} = {shown} (from {origins[name].place}): {error}")
                 break
     if faults:

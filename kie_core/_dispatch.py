@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -75,7 +76,8 @@ class Dispatcher:
         if job.wire == V4:
             body: Any = dict(job.params) if job.model.endpoint else {"model": job.model.id, "input": dict(job.params)}
         else:
-            body = self.plugins.call(job.model.category, "build_payload", job=job)
+            theirs = attrs.evolve(job, params=copy.deepcopy(dict(job.params)))  # a hook must not change what is bought
+            body = self.plugins.call(job.model.category, "build_payload", job=theirs)
             if not isinstance(body, dict) or not body:
                 raise PluginFailed(
                     job.model.category, "build_payload", f"returned {type(body).__name__}, not a filled JSON object"
@@ -124,7 +126,11 @@ class Dispatcher:
 
     def refused(self, job: Job) -> Sequence[tuple[int, str]]:
         """Return the ``(code, message part)`` pairs by which this category says that nothing was made."""
-        return tuple(self.plugins.call(job.model.category, "refused") or ())
+        pairs = self.plugins.call(job.model.category, "refused") or ()
+        try:
+            return tuple((int(code), str.casefold(part)) for code, part in pairs)
+        except (TypeError, ValueError) as error:
+            raise PluginFailed(job.model.category, "refused", f"gave no (code, text) pairs: {error}") from error
 
     def attached(self, text: str) -> tuple[Job, str]:
         """Return the job and the task id of a handle: enough to read the task back.
@@ -140,7 +146,9 @@ class Dispatcher:
         model = self.plugins.registry.get(handle.model)
         wire = self.wire_for(model, handle.wire)
         nothing: Mapping[str, JSON] = MappingProxyType({})
-        job = Job(handle.job, model, nothing, frozenset(), wire, Price(model.contract, None, None, model.unit))
+        job = Job(
+            handle.job, model, nothing, frozenset(), wire, Price(model.contract, None, None, model.unit), attached=True
+        )
         return job, handle.task
 
 

@@ -21,6 +21,7 @@ KieError
 ├── SubmitUnknown                  the create may have reached Kie: do not send it again
 ├── ReadFailed                     a question (not a create) got no usable answer
 │   └── RecordMissing              Kie does not know the task (yet)
+├── ReadRefused                    the account may not read its task now; the task goes on
 ├── WaitTimeout                    we stopped waiting; the task goes on
 ├── JobFailed                      the task ended without a result
 └── SaveFailed                     a result could not be put on disk
@@ -168,9 +169,11 @@ class PluginFailed(KieError):
     category: str
     hook: str
     reason: str
+    handle: str | None = None
 
     def __str__(self) -> str:
-        return f"plugin {self.category!r} failed in {self.hook}: {self.reason}; this is a fault of the plugin"
+        task = f"; the task goes on at Kie and is paid: {self.handle}" if self.handle else ""
+        return f"plugin {self.category!r} failed in {self.hook}: {self.reason}; this is a fault of the plugin{task}"
 
 
 @attrs.define
@@ -278,12 +281,15 @@ class SubmitUnknown(KieError):
     """The create may or may not have reached Kie: sending it again may pay twice.
 
     Attributes:
-        handle: Names the job; keep it.
-        reason: What came instead of a readable answer.
+        handle: Names the job; keep it. It names a task too where the answer held what looks like a task id:
+            then `kie status` can tell.
+        reason: What came instead of a clear answer.
+        answer: What came, cut.
     """
 
     handle: str
     reason: str
+    answer: str = ""
 
     def __str__(self) -> str:
         return (
@@ -305,6 +311,27 @@ class ReadFailed(KieError):
 @attrs.define
 class RecordMissing(ReadFailed):
     """Kie does not know the task: not yet, or not any more."""
+
+
+@attrs.define
+class ReadRefused(KieError):
+    """The account may not read its task now (401, 402). The task goes on at Kie and is paid.
+
+    Attributes:
+        handle: What resumes it.
+        code: Kie's code.
+        message: Kie's text.
+    """
+
+    handle: str
+    code: int
+    message: str
+
+    def __str__(self) -> str:
+        return (
+            f"Kie does not let this key read the task: {self.message or 'no reason given'} (code {self.code}); "
+            f"the task goes on and is paid: resume it, do not submit it again: kie status {self.handle}"
+        )
 
 
 @attrs.define
@@ -351,10 +378,17 @@ class JobFailed(KieError):
 
 @attrs.define
 class SaveFailed(KieError):
-    """A result could not be saved; the task is untouched and its result stays with Kie for a while."""
+    """A result could not be saved; the task is untouched and its result stays with Kie for a while.
 
+    Attributes:
+        handle: Names the task: save it again with it.
+        url: What was to be saved.
+        reason: Why it was not.
+    """
+
+    handle: str
     url: str
     reason: str
 
     def __str__(self) -> str:
-        return f"could not save {self.url}: {self.reason}; the result is still at Kie"
+        return f"could not save {self.url}: {self.reason}; the result is still at Kie: {self.handle}"

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final
 from urllib.request import getproxies, proxy_bypass
 
@@ -46,7 +46,11 @@ log = logging.getLogger("kie_core")
 
 
 class SentWithoutAnswer(Exception):
-    """A request left, or may have left, and no readable answer came. Never leaves this package."""
+    """A request left, or may have left, and no whole answer came. Never leaves this package."""
+
+    def __init__(self, reason: str, received: bytes) -> None:
+        super().__init__(reason)
+        self.received = received
 
 
 class Http:
@@ -82,26 +86,29 @@ class Http:
         """
         wire = _WireTap()
         try:
-            async with asyncio.timeout(seconds), contextlib.AsyncExitStack() as stack:
-                client = self._client
-                if self._own:
-                    once = StackTransport(1, self._context, keep_alive=False)
-                    client = await stack.enter_async_context(
-                        httpx.AsyncClient(transport=once, headers=self._client.headers, timeout=None)
-                    )
+            async with asyncio.timeout(seconds), self._for_one_create() as client:
                 return await self._read(client, request, wire, seconds)
-        except _BEFORE_SENDING as error:
-            if isinstance(error, httpx.ProxyError) or wire.proves_unsent(default=self._own):
-                raise NotSent(_said(error)) from None
-            raise SentWithoutAnswer(_said(error)) from None
-        except TimeoutError:
-            if wire.proves_unsent(default=False):
-                raise NotSent(f"no connection within {seconds:g} s") from None
-            raise SentWithoutAnswer(f"no answer within {seconds:g} s") from None
         except Exception as error:  # whatever a transport raises: what does not prove "unsent" is unknown
-            if self._own and isinstance(error, (UnicodeEncodeError, httpx.InvalidURL, httpx.LocalProtocolError)):
-                raise NotSent(_said(error)) from None
-            raise SentWithoutAnswer(_said(error)) from None
+            reason = f"no answer within {seconds:g} s" if isinstance(error, TimeoutError) else _said(error)
+            if isinstance(error, httpx.ProxyError) or self._proves_unsent(wire, error):
+                raise NotSent(reason) from None
+            if wire.answer is not None:  # it was read to its end; what broke afterwards does not matter
+                return wire.answer
+            raise SentWithoutAnswer(reason, redacted(bytes(wire.received), self._key)) from None
+
+    def _proves_unsent(self, wire: _WireTap, error: Exception) -> bool:
+        if wire.heard:
+            return not wire.sending and (self._own or isinstance(error, _BEFORE_SENDING))
+        return self._own and isinstance(error, _BEFORE_SENDING)
+
+    @contextlib.asynccontextmanager
+    async def _for_one_create(self) -> AsyncIterator[httpx.AsyncClient]:
+        if not self._own:
+            yield self._client
+            return
+        once = StackTransport(1, self._context, keep_alive=False)
+        async with httpx.AsyncClient(transport=once, headers=self._client.headers, timeout=None) as client:
+            yield client
 
     async def ask(self, request: Request, *, seconds: float) -> Answer:
         """Send a request that is free.
@@ -135,37 +142,38 @@ class Http:
             timeout=timeout,
             extensions={"trace": wire},
         ) as response:
-            answer = Answer(response.status_code, redacted(await _content(response), self._key))
+            content = redacted(await _content(response, wire.received), self._key)
+            wire.answer = Answer(response.status_code, content)
             log.debug(
-                "%s %s answered HTTP %d: %r", request.method, request.path, answer.status, answer.content[:_SHOWN]
+                "%s %s answered HTTP %d: %r", request.method, request.path, response.status_code, content[:_SHOWN]
             )
-            return answer
+            return wire.answer
 
 
 class _WireTap:
-    """Listens to the transport: did the first byte of the request go out?"""
+    """Listens to the transport: did the first byte of the request go out? And keeps what came back, however little."""
 
     def __init__(self) -> None:
-        self._heard = False
-        self._sending = False
+        self.heard = False
+        self.sending = False
+        self.received = bytearray()
+        self.answer: Answer | None = None
 
-    async def __call__(self, event: str, _info: Mapping[str, Any]) -> None:
-        self._heard = True
-        if "send_request_headers.started" in event:
-            self._sending = True
-
-    def proves_unsent(self, *, default: bool) -> bool:
-        return not self._sending if self._heard else default
+    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
+        self.heard = True
+        # A proxy is asked for a tunnel first: that request is not ours.
+        tunnel = getattr(info.get("request"), "method", b"") == b"CONNECT"
+        if "send_request_headers.started" in event and not tunnel:
+            self.sending = True
 
 
 class _TooLarge(Exception):
     """The answer has more bytes than we read."""
 
 
-async def _content(response: httpx.Response) -> bytes:
+async def _content(response: httpx.Response, raw: bytearray) -> bytes:
     if response.is_stream_consumed:  # a caller's transport, such as a mock, may hand out a finished answer
         return response.content
-    raw = bytearray()
     async for chunk in response.aiter_raw():
         raw += chunk
         if len(raw) > LARGEST_ANSWER:
@@ -212,6 +220,7 @@ class StackTransport(httpx.AsyncBaseTransport):
         self._context = context
         self._idle: dict[tuple[str, str, int | None], list[httpx.AsyncHTTPTransport]] = {}
         self._limits = httpx.Limits(max_connections=1, max_keepalive_connections=int(keep_alive), keepalive_expiry=30.0)
+        self._closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         await self._places.acquire()
@@ -222,37 +231,48 @@ class StackTransport(httpx.AsyncBaseTransport):
             self._places.release()
             raise
 
-        def release() -> None:
-            idle.append(one)
+        async def release() -> None:
             self._places.release()
+            if self._closed:
+                await one.aclose()
+            else:
+                idle.append(one)
 
         try:
             response = await one.handle_async_request(request)
         except BaseException:
-            release()
+            await release()
             raise
         assert isinstance(response.stream, httpx.AsyncByteStream)
         response.stream = _ReleasingStream(response.stream, release)
         return response
 
     async def aclose(self) -> None:
+        self._closed = True
         for idle in self._idle.values():
             for one in idle:
                 await one.aclose()
         self._idle.clear()
 
     def _connect(self, url: httpx.URL) -> httpx.AsyncHTTPTransport:
-        proxy = proxy_for(url.scheme, url.host)
-        scheme = "https" if proxy is not None and proxy.startswith("https") else url.scheme
-        return httpx.AsyncHTTPTransport(verify=self._context.get(scheme), limits=self._limits, proxy=proxy)
+        try:
+            proxy = proxy_for(url.scheme, url.host)
+            scheme = "https" if proxy is not None and proxy.startswith("https") else url.scheme
+            return httpx.AsyncHTTPTransport(verify=self._context.get(scheme), limits=self._limits, proxy=proxy)
+        except (
+            OSError,
+            ValueError,
+            ImportError,
+        ) as error:  # certificates, a proxy's address, SOCKS without its package
+            raise httpx.ConnectError(f"no connection can be set up as the environment says: {_said(error)}") from error
 
 
 class _ReleasingStream(httpx.AsyncByteStream):
     """A response body that gives its place back once, when it is closed."""
 
-    def __init__(self, inner: httpx.AsyncByteStream, release: Callable[[], None]) -> None:
+    def __init__(self, inner: httpx.AsyncByteStream, release: Callable[[], Awaitable[None]]) -> None:
         self._inner = inner
-        self._release: Callable[[], None] | None = release
+        self._release: Callable[[], Awaitable[None]] | None = release
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._inner.__aiter__()
@@ -263,16 +283,31 @@ class _ReleasingStream(httpx.AsyncByteStream):
         finally:
             release, self._release = self._release, None
             if release is not None:
-                release()
+                await release()
 
 
 def proxy_for(scheme: str, host: str) -> str | None:
     """Return the proxy that the environment wants for *host*, or None."""
+    if host in ("localhost", "127.0.0.1", "::1"):
+        return None
     proxies = getproxies()
     proxy = proxies.get(scheme) or proxies.get("all")
     if not proxy or proxy_bypass(host):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def place_of(url: str) -> tuple[str, str, int | None, bool]:
+    """Return scheme, host, port and whether a user is named: of what the library would connect to, not of the text.
+
+    Raises:
+        ValueError: It is no URL.
+    """
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"not a URL: {error}") from None
+    return parsed.scheme, parsed.raw_host.decode("ascii"), parsed.port, bool(parsed.userinfo)
 
 
 # --- files ---------------------------------------------------------------------------
@@ -297,6 +332,7 @@ class FileClient:
                 httpx.Client(headers=self._headers, timeout=self._timeout, follow_redirects=False) as client,
                 client.stream("GET", url) as response,
             ):
-                yield response.status_code, response.headers, response.iter_raw()
+                packed = "content-encoding" in response.headers
+                yield response.status_code, response.headers, response.iter_bytes() if packed else response.iter_raw()
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ReadFailed(_said(error)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +17,11 @@ from kie_core._price import Price
 #: Source: docs.kie.ai/market/quickstart and docs.kie.ai/market/common/get-task-detail, read 2026-10-01.
 JOBS_CREATE = "/api/v1/jobs/createTask"
 JOBS_QUERY = "/api/v1/jobs/recordInfo"
+
+
+#: Ours; it names files, so nothing else passes.
+_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_LONGEST_TASK_ID = 200
 
 
 def _frozen_mapping(value: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -41,6 +47,8 @@ class Job:
     given: frozenset[str]
     wire: str
     price: Price
+    #: Known from a handle only: without params, to be read back and never bought.
+    attached: bool = attrs.field(default=False, kw_only=True)
 
     def handle(self, task_id: str | None = None) -> str:
         """Return the text that resumes this job anywhere."""
@@ -73,7 +81,19 @@ class Handle:
             raise BadHandle(text, "it does not begin with 'kie1:'")
         if len(parts) not in (3, 4) or not all(parts):
             raise BadHandle(text, f"it has {len(parts)} parts")
-        return cls(*(unquote(part) for part in parts))
+        job, model, wire = (unquote(part) for part in parts[:3])
+        task = unquote(parts[3]) if len(parts) > 3 else None
+        if not _JOB_ID.fullmatch(job):
+            raise BadHandle(text, "its first part is no job id")
+        if task is not None and (not task.isprintable() or task.isspace() or len(task) > _LONGEST_TASK_ID):
+            raise BadHandle(text, "its last part is no task id")
+        return cls(job, model, wire, task)
+
+
+def _is_path(_endpoint: object, attribute: Any, value: Any) -> None:
+    """A path cannot lead the key to another host: ``@evil.example`` would."""
+    if not isinstance(value, str) or not re.fullmatch(r"/[^/\s?#][^\s?#]*", value):
+        raise ValueError(f"{attribute.name} is {value!r}; expected a path such as /api/v1/jobs/createTask")
 
 
 @attrs.frozen(kw_only=True)
@@ -91,8 +111,8 @@ class Endpoint:
         notes: What every caller of this wire should know.
     """
 
-    create: str
-    query: str
+    create: str = attrs.field(validator=_is_path)
+    query: str = attrs.field(validator=_is_path)
     task_param: str = "taskId"
     callback_field: str | None = "callBackUrl"
     callback_required: bool = False

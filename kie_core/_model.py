@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, Decimal
 from difflib import get_close_matches
@@ -224,6 +225,7 @@ def _field(name: str, prop: Any, required: bool, place: str = "input_schema.prop
     kind: Any = prop.get("type")
     if kind not in get_args(Type):
         raise RowError(f"{where}.type is {kind!r}; expected one of {', '.join(get_args(Type))}")
+    _check_limits(prop, where)
     inner = _get(prop, "properties", Mapping, {}, f"{where}.")
     needed = _names(prop, "required", f"{where}.")
     return Field(
@@ -244,6 +246,7 @@ def _rule(rule: Any, properties: Mapping[str, Any], at: int) -> Rule:
         raise RowError(f"{where} is {rule!r}; expected an object")
     _known(rule, _RULE, where)
     limit = _get(rule, "limit", Mapping, {}, f"{where}.")
+    _check_when(_get(rule, "if", Mapping, {}, f"{where}."), f"{where}.if")
     made = Rule(
         when=_get(rule, "if", Mapping, {}, f"{where}."),
         require=_names(rule, "require", f"{where}."),
@@ -265,11 +268,37 @@ def _rule(rule: Any, properties: Mapping[str, Any], at: int) -> Rule:
 def _wire_price(price: Mapping[str, Any]) -> WirePrice:
     _known(price, {"credits", "when", "wires"}, "wire_pricing.rows")
     amount = price.get("credits")
+    if amount is not None and (
+        isinstance(amount, bool) or not isinstance(amount, (int, float)) or not 0 <= amount < 1e9
+    ):
+        raise RowError(f"wire_pricing.rows: credits is {amount!r}; expected a number, 0 or more, or null")
+    _check_when(_get(price, "when", Mapping, {}, "wire_pricing.rows."), "wire_pricing.rows.when")
     return WirePrice(
         credits=None if amount is None else Decimal(str(amount)),
         when=price.get("when", {}),
         wires=tuple(price.get("wires", ())),
     )
+
+
+def _check_when(when: Mapping[str, Any], where: str) -> None:
+    for name, wanted in when.items():
+        if isinstance(wanted, Mapping) and set(wanted) not in ({"present"}, {"not"}):
+            raise RowError(
+                f'{where}.{name} is {wanted!r}; expected a value, a list, {{"present": true}} or {{"not": value}}'
+            )
+
+
+def _check_limits(prop: Mapping[str, Any], where: str) -> None:
+    for name in ("minLength", "maxLength", "minItems", "maxItems"):
+        if name in prop and (not isinstance(prop[name], int) or isinstance(prop[name], bool)):
+            raise RowError(f"{where}.{name} is {prop[name]!r}; expected a whole number")
+    for name in ("minimum", "maximum", "multipleOf"):
+        if name in prop and (not isinstance(prop[name], (int, float)) or isinstance(prop[name], bool)):
+            raise RowError(f"{where}.{name} is {prop[name]!r}; expected a number")
+    try:
+        re.compile(prop.get("pattern", ""))
+    except (re.error, TypeError) as error:
+        raise RowError(f"{where}.pattern is {prop['pattern']!r}: {error}") from None
 
 
 def _media(row: Mapping[str, Any]) -> Media:

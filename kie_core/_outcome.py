@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
@@ -115,7 +116,7 @@ def urls_of(value: Any) -> list[str]:
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return []
     if isinstance(value, str):
         value = [value]
@@ -123,10 +124,24 @@ def urls_of(value: Any) -> list[str]:
 
 
 def seconds_between(start: Any, end: Any) -> float | None:
-    """Return the seconds from *start* to *end* where both are milliseconds, as Kie sends them, else None."""
-    if isinstance(start, (int, float)) and isinstance(end, (int, float)) and 0 <= end - start < 7 * 24 * 3_600_000:
-        return (end - start) / 1000
-    return None
+    """Return the seconds from *start* to *end*, else None.
+
+    Kie sends milliseconds since 1970; its pages also show ISO text, with a T or a blank.
+    """
+    begun, ended = _milliseconds(start), _milliseconds(end)
+    if begun is None or ended is None or not 0 <= ended - begun < 7 * 24 * 3_600_000:
+        return None
+    return (ended - begun) / 1000
+
+
+def _milliseconds(time: Any) -> float | None:
+    if isinstance(time, (int, float)) and 0 < time < 1e14:
+        return float(time)
+    try:
+        moment = datetime.fromisoformat(time)
+    except (TypeError, ValueError):
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000
 
 
 #: ``data.state`` of the jobs API. Source: docs.kie.ai/market/common/get-task-detail, read 2026-10-01.
@@ -163,7 +178,8 @@ def jobs_outcome(job: Job, body: Mapping[str, Any]) -> Outcome:
     progress = data.get("progress")
     return Outcome(
         state or "running",
-        progress=progress / 100 if isinstance(progress, (int, float)) else None,
+        progress=progress / 100 if isinstance(progress, (int, float)) and 0 <= progress <= 100 else None,
+        credits=common["credits"],
         remark=None if state else f"unknown state {word!r}",
     )
 

@@ -25,6 +25,7 @@ from kie_core._registry import Registry, from_rows
 
 GROUP: Final = "kie_core.plugins"
 REQUIRED: Final = ("build_payload", "endpoint_for", "parse_result")
+OBSERVERS: Final = ("job_accepted", "job_updated", "job_finished")
 #: A hook that takes longer holds up every job of the process.
 SLOW_SECONDS: Final = 1.0
 
@@ -86,7 +87,11 @@ class Plugins:
         """
         caller = self._callers.get((category, hook))
         if caller is None:
-            others = {id(plugin): plugin for plugin in self._owners.values() if plugin is not self._owner(category)}
+            owner = self._owner(category)
+            implementations = getattr(self._manager.hook, hook).get_hookimpls()
+            others = {
+                id(one.plugin): one.plugin for one in implementations if not _wraps(one) and one.plugin is not owner
+            }
             caller = self._manager.subset_hook_caller(hook, others.values())
             self._callers[category, hook] = caller
         return _guarded(category, hook, caller, arguments)
@@ -171,7 +176,7 @@ def _take(plugins: Plugins, entry: EntryPoint, names: Collection[str]) -> Plugin
         return plugins._add(entry, names)
     except _TooNew as error:
         return _record(entry, "too new", str(error))
-    except (Exception, SystemExit) as error:  # foreign code runs at import and at registration
+    except (Exception, SystemExit, GeneratorExit) as error:  # foreign code runs at import and at registration
         text = str(error) if isinstance(error, (KieError, _Unfit)) else f"{type(error).__name__}: {error}"
         return _record(entry, "broken", text)
 
@@ -213,23 +218,44 @@ def check_fit(plugin: Any) -> bool:
     for name in sorted(known - specified):
         near = get_close_matches(name, specified, 1)
         raise _Unfit(f"implements an unknown hook {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    return _owns(plugin, trial, specified)
+
+
+def _owns(plugin: Any, trial: pluggy.PluginManager, specified: Collection[str]) -> bool:
     made = set()
     for name in specified:
         for implementation in getattr(trial.hook, name).get_hookimpls():
             if inspect.iscoroutinefunction(implementation.function):
                 raise _Unfit(f"hook {name!r} is async; hooks are plain functions")
-            if not (implementation.wrapper or implementation.hookwrapper):
+            if not _wraps(implementation):
                 made.add(name)
+            elif name in OBSERVERS:
+                raise _Unfit(f"wraps {name!r}; observers are not wrapped")
     missing = [name for name in REQUIRED if name not in made]
+    wrapped = {caller.name for caller in trial.get_hookcallers(plugin) or ()}
+    bare = [name for name in missing if name not in wrapped and callable(getattr(plugin, name, None))]
+    if bare:
+        raise _Unfit(f"lacks @hookimpl on {', '.join(bare)}")
     if missing and len(missing) < len(REQUIRED):
         raise _Unfit(f"lacks {', '.join(missing)}")
+    if not missing and not hasattr(plugin, "ENDPOINTS"):
+        raise _Unfit("lacks ENDPOINTS; a plugin that speaks no wire but v4 says ENDPOINTS = {}")
     return not missing
+
+
+def _wraps(implementation: pluggy.HookImpl) -> bool:
+    return implementation.wrapper or implementation.hookwrapper
 
 
 def _endpoints(plugin: Any) -> Mapping[str, Endpoint]:
     endpoints = getattr(plugin, "ENDPOINTS", {})
-    if not isinstance(endpoints, Mapping) or not all(isinstance(value, Endpoint) for value in endpoints.values()):
+    fits = isinstance(endpoints, Mapping) and all(
+        isinstance(wire, str) and isinstance(endpoint, Endpoint) for wire, endpoint in endpoints.items()
+    )
+    if not fits:
         raise _Unfit("ENDPOINTS is not a mapping of wire to Endpoint")
+    if "v4" in endpoints:
+        raise _Unfit("ENDPOINTS names the wire 'v4', which is the core's own")
     return endpoints
 
 
@@ -239,7 +265,7 @@ def _guarded(name: str, hook: str, function: Callable[..., Any], arguments: Mapp
         return function(**arguments)
     except KieError:
         raise
-    except Exception as error:  # foreign code: name the plugin, keep the cause
+    except (Exception, SystemExit, GeneratorExit) as error:  # foreign code: name the plugin, keep the cause
         raise PluginFailed(name, hook, f"{type(error).__name__}: {error}") from error
     finally:
         took = time.perf_counter() - started
@@ -253,7 +279,9 @@ def _record(entry: EntryPoint, condition: Condition, reason: str = "", **more: A
 
 def _origin(entry: EntryPoint) -> tuple[str, str]:
     distribution = entry.dist
-    return (distribution.name, distribution.version) if distribution is not None else ("unknown", "")
+    if distribution is None or not distribution.metadata or not distribution.metadata["Name"]:
+        return "unknown", ""
+    return distribution.name, distribution.version
 
 
 def _label(entry: EntryPoint) -> str:

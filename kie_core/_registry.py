@@ -14,6 +14,7 @@ import attrs
 import kie_registry
 from kie_core._errors import RegistryError, UnknownModel
 from kie_core._model import Model, RowError, model_from_row
+from kie_core._validation import default_fault
 
 
 @attrs.frozen
@@ -114,7 +115,7 @@ def from_rows(rows: Any, origin: str) -> list[Model]:
     models = []
     for at, row in enumerate(rows):
         try:
-            models.append(model_from_row(_row(row), origin=origin))
+            models.append(_model(row, origin=origin))
         except RowError as error:
             raise RegistryError(origin, f"row {at} of register_models(){_named(row)}: {error}") from error
     return models
@@ -134,18 +135,21 @@ def models_from_text(text: str, source: str, *, hidden: bool = False) -> list[Mo
     models = []
     for at, row in enumerate(rows):
         try:
-            models.append(
-                model_from_row(_row(row), category=document.get("api_category"), origin=source, hidden=hidden)
-            )
+            models.append(_model(row, category=document.get("api_category"), origin=source, hidden=hidden))
         except RowError as error:
             raise RegistryError(source, f"models[{at}]{_named(row)}: {error}", _line_of_row(text, at)) from error
     return models
 
 
-def _row(row: Any) -> Mapping[str, Any]:
+def _model(row: Any, **more: Any) -> Model:
     if not isinstance(row, Mapping):
         raise RowError(f"is {row!r}; expected an object")
-    return row
+    model = model_from_row(row, **more)
+    for field in model.inputs:
+        fault = default_fault(field)
+        if fault is not None:
+            raise RowError(fault)
+    return model
 
 
 def _named(row: Any) -> str:

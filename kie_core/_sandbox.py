@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager
 from importlib.metadata import entry_points
 from typing import Final
 
+import attrs
+
 from kie_core._errors import KieError
 from kie_core._registry import Registry, bundled
 
@@ -21,6 +23,17 @@ class NoSandbox(KieError):
         return "no sandbox is installed; try: pip install kie-sandbox"
 
 
+@attrs.define
+class BrokenSandbox(KieError):
+    """The installed sandbox cannot be loaded."""
+
+    entry: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the sandbox {self.entry!r} cannot be loaded: {self.reason}; try: pip install -U kie-sandbox"
+
+
 def open_sandbox(registry: Registry) -> AbstractContextManager[str]:
     """Return a context manager that serves a fake Kie on this machine and gives its base URL.
 
@@ -28,7 +41,7 @@ def open_sandbox(registry: Registry) -> AbstractContextManager[str]:
         registry: Its models that are not bundled are served too.
 
     Raises:
-        NoSandbox: None is installed.
+        NoSandbox, BrokenSandbox: There is none to open.
     """
     entry = next(iter(entry_points(group=GROUP)), None)
     if entry is None:
@@ -39,5 +52,9 @@ def open_sandbox(registry: Registry) -> AbstractContextManager[str]:
         for model in registry
         if model.id not in known
     ]
-    served: AbstractContextManager[str] = entry.load()(speed=SPEED, models=rows)
+    try:
+        serve = entry.load()
+    except Exception as error:  # foreign code runs at import
+        raise BrokenSandbox(entry.value, f"{type(error).__name__}: {error}") from error
+    served: AbstractContextManager[str] = serve(speed=SPEED, models=rows)
     return served

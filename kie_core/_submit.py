@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from kie_core._answer import Accepted, Answer, Unknown, Verdict, verdict
+from kie_core._answer import Accepted, Unknown, Verdict, unknown, verdict
 from kie_core._errors import NotSent, Refused, SubmitUnknown
 from kie_core._http import Http, SentWithoutAnswer
 from kie_core._job import Job, Request
@@ -35,34 +35,40 @@ async def send_create(
         SubmitUnknown: Nobody can say; do not send again.
     """
     log.info("job %s: sending %s over wire %s, %s", job.id, job.model.id, job.wire, job.price)
-    sending = asyncio.ensure_future(_judged(http, request, refused, seconds))
-    try:
-        judged = await asyncio.shield(sending)
-    except asyncio.CancelledError as cancelled:
-        judged = await sending
-        _log(job, judged)
+    sending = asyncio.ensure_future(_judged(http, job, request, refused, seconds))
+    cancelled: asyncio.CancelledError | None = None
+    while not sending.done():  # some frameworks cancel again and again
+        try:
+            await asyncio.wait({sending})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    judged = sending.result()
+    _log(job, judged)
+    if cancelled is not None:
         if isinstance(judged, Accepted):
             note = f"cancelled, but the task goes on at Kie and is paid: {job.handle(judged.task_id)}"
             log.warning("job %s: %s", job.id, note)
             cancelled.add_note(note)
-        raise
-    _log(job, judged)
+        raise cancelled
     if isinstance(judged, Accepted):
         return judged.task_id
     if isinstance(judged, Unknown):
-        raise SubmitUnknown(job.handle(), judged.reason)
+        raise SubmitUnknown(job.handle(judged.task_id), judged.reason, judged.answer)
     raise judged
 
 
 async def _judged(
-    http: Http, request: Request, refused: Sequence[tuple[int, str]], seconds: float
+    http: Http, job: Job, request: Request, refused: Sequence[tuple[int, str]], seconds: float
 ) -> Verdict | NotSent:
     try:
-        answer: Answer = await http.create(request, seconds=seconds)
+        answer = await http.create(request, seconds=seconds)
     except NotSent as error:
         return error
     except SentWithoutAnswer as error:
-        return Unknown(str(error))
+        return unknown(str(error), error.received)
+    except asyncio.CancelledError:  # the loop itself is ending
+        _log(job, Unknown("the event loop ended before Kie answered"))
+        raise
     return verdict(answer, refused)
 
 

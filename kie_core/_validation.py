@@ -20,7 +20,7 @@ _PYTHON_TYPES: Final[dict[str, tuple[type, ...]]] = {
     "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,),
     "array": (list, tuple), "object": (Mapping,),
 }  # fmt: skip
-_URI = re.compile(r"https?://[^\s/]+", re.ASCII)
+_URI = re.compile(r"https?://[^\s/?#\[\]@]+(?::\d+)?(?:[/?#]\S*)?", re.IGNORECASE)
 
 
 def validate(model: Model, inputs: Mapping[str, Any]) -> dict[str, JSON]:
@@ -31,6 +31,8 @@ def validate(model: Model, inputs: Mapping[str, Any]) -> dict[str, JSON]:
     Raises:
         InvalidJob: With every fault that was found.
     """
+    if not isinstance(inputs, Mapping):
+        raise InvalidJob(model.id, (Fault("inputs", f"{_shown(inputs)}: expected names with values"),))
     faults = list(_unknown(model, inputs))
     params: dict[str, JSON] = {}
     for field in model.inputs:
@@ -50,6 +52,13 @@ def validate(model: Model, inputs: Mapping[str, Any]) -> dict[str, JSON]:
     if faults:
         raise InvalidJob(model.id, tuple(faults))
     return params
+
+
+def default_fault(field: Field) -> str | None:
+    """Say what is wrong with the default of *field*, for the registry; None: nothing."""
+    if not field.has_default:
+        return None
+    return next((str(fault) for fault in _check(field, field.default, f"the default of {field.name}")), None)
 
 
 def describe(field: Field) -> str:
@@ -85,14 +94,15 @@ def _span(low: float | None, high: float | None) -> str:
 def _unknown(model: Model, inputs: Mapping[str, Any]) -> Iterator[Fault]:
     names = [field.name for field in model.inputs]
     for name in inputs:
-        if name in names:
+        if isinstance(name, str) and name in names:
             continue
         if name in model.fixed:
             yield Fault(str(name), f"fixed by the model id to {model.fixed[name]!r}; leave it out")
             continue
-        near = get_close_matches(str(name), names, 1, 0.6)
+        label = name if isinstance(name, str) else _shown(name)
+        near = get_close_matches(label, names, 1, 0.6)
         hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(names) or 'no inputs'}"
-        yield Fault(str(name), f"unknown input; {hint}")
+        yield Fault(label[:60], f"unknown input; {hint}")
 
 
 def _check(field: Field, value: Any, place: str) -> Iterator[Fault]:
@@ -101,7 +111,11 @@ def _check(field: Field, value: Any, place: str) -> Iterator[Fault]:
         yield Fault(place, f"{_shown(value)}: {problem}; expected {describe(field)}")
         return
     if field.enum is not None and value not in field.enum:
-        near = get_close_matches(str(value), [str(allowed) for allowed in field.enum], 1) if len(field.enum) > 4 else ()
+        near = (
+            get_close_matches(_shown(value).strip("'"), [str(allowed) for allowed in field.enum], 1)
+            if len(field.enum) > 4
+            else ()
+        )
         hint = f"; did you mean {near[0]!r}?" if near else ""
         yield Fault(place, f"{_shown(value)} is not allowed; expected {describe(field)}{hint}")
     elif field.type in ("integer", "number"):
@@ -135,6 +149,8 @@ def _type_problem(field: Field, value: Any) -> str | None:
         return f"is true or false, not {field.type}"
     if isinstance(value, float) and not math.isfinite(value):
         return "is not a finite number"
+    if field.type in ("integer", "number") and isinstance(value, int) and value.bit_length() > 64:
+        return "is too large"
     if field.type == "integer" and isinstance(value, float) and value.is_integer():
         return None
     if not isinstance(value, _PYTHON_TYPES[field.type]):
@@ -158,14 +174,16 @@ def _json_problem(value: Any, depth: int = 0) -> str | None:
         return None if _encodable(value) else "has half of a surrogate pair, which is not valid text"
     if isinstance(value, float) and not math.isfinite(value):
         return "has a number that is not finite"
+    if isinstance(value, int) and value.bit_length() > 64:
+        return "has a number that is too large"
     return None if value is None or isinstance(value, (bool, int, float)) else f"has a {type(value).__name__} inside"
 
 
 def _check_number(field: Field, value: float, place: str) -> Iterator[Fault]:
     if not _within(value, field.minimum, field.maximum):
-        yield Fault(place, f"{value!r} is out of range; expected {describe(field)}")
+        yield Fault(place, f"{_shown(value)} is out of range; expected {describe(field)}")
     elif field.multiple_of and abs(value / field.multiple_of - round(value / field.multiple_of)) > 1e-9:
-        yield Fault(place, f"{value!r} is not a multiple of {field.multiple_of}")
+        yield Fault(place, f"{_shown(value)} is not a multiple of {field.multiple_of}")
 
 
 def _check_text(field: Field, value: str, place: str) -> Iterator[Fault]:
@@ -177,7 +195,7 @@ def _check_text(field: Field, value: str, place: str) -> Iterator[Fault]:
         yield Fault(place, f"is blank; expected {describe(field)}")
     if field.pattern is not None and not re.search(field.pattern, value):
         yield Fault(place, f"{_shown(value)} does not match {field.pattern}")
-    if field.format == "uri" and not _URI.match(value):
+    if field.format == "uri" and not _URI.fullmatch(value):
         yield Fault(place, f"{_shown(value)} is not a URL; expected one that begins with http:// or https://")
 
 
@@ -194,7 +212,7 @@ def _breaches(rule: Rule, known: Mapping[str, Any]) -> Iterator[Fault]:
     )
     why = f" ({rule.why})" if rule.why else ""
     for name in rule.require:
-        if known.get(name) is None:
+        if known.get(name) is None or str(known[name]).strip() == "":
             yield Fault(name, f"missing; it is needed{because}{why}")
     for name in rule.forbid:
         if known.get(name) is not None:
@@ -246,5 +264,8 @@ def _encodable(text: str) -> bool:
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # a caller's object, or an integer with more digits than Python prints
+        text = f"a {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."

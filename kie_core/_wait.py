@@ -12,7 +12,7 @@ from typing import Final
 
 import attrs
 
-from kie_core._errors import Maintenance, PluginFailed, RateLimited, ReadFailed, RecordMissing, WaitTimeout
+from kie_core._errors import PluginFailed, ReadFailed, RecordMissing, WaitTimeout
 from kie_core._model import Media
 from kie_core._outcome import Outcome
 
@@ -26,7 +26,7 @@ WAIT_SECONDS: Final[dict[Media, float]] = {
     "text": 900.0,
     "data": 900.0,
 }
-#: Kie may not know a task for a while after it made it.
+#: Kie may not know a task for a while after it made it, or lose sight of it; longer than this in a row, and it is gone.
 INVISIBLE_SECONDS: Final = 90.0
 #: A task that succeeded without naming its result is asked again for this long.
 RESULTLESS_SECONDS: Final = 60.0
@@ -77,7 +77,7 @@ async def follow(
     """Ask until the task ends; yield every outcome that differs from the one before.
 
     Args:
-        read: Asks once. Its `ReadFailed`, `RateLimited` and `Maintenance` are waited out.
+        read: Asks once. Its `ReadFailed` is waited out.
         handle: For messages and the time-out.
         seconds: How long to wait in all.
         schedule: When to ask.
@@ -85,7 +85,7 @@ async def follow(
 
     Raises:
         WaitTimeout: The time is up; the task goes on.
-        Unauthorized, OutOfCredits: The account cannot read; the task goes on.
+        ReadRefused: The account cannot read; the task goes on.
         PluginFailed: The plugin cannot read the answers.
     """
     started = clock.now()
@@ -114,7 +114,7 @@ class _Patience:
         self._read = read
         self._handle = handle
         self._clock = clock
-        self._started = clock.now()
+        self._missing_since: float | None = None
         self._resultless_since: float | None = None
         self._unreadable = 0
         #: Why there is no outcome yet.
@@ -125,11 +125,14 @@ class _Patience:
         try:
             outcome = await self._read()
         except RecordMissing as error:
-            if self._clock.now() - self._started >= INVISIBLE_SECONDS:
+            now = self._clock.now()
+            if self._missing_since is None:
+                self._missing_since = now
+            if now - self._missing_since >= INVISIBLE_SECONDS:
                 return Outcome("expired", remark=f"Kie does not know the task: {error.reason}")
             self._none_yet(error)
             return None
-        except (ReadFailed, RateLimited, Maintenance) as error:
+        except ReadFailed as error:
             self._none_yet(error)
             return None
         except PluginFailed as error:
@@ -139,6 +142,7 @@ class _Patience:
             self._none_yet(error)
             return None
         self._unreadable = 0
+        self._missing_since = None
         if outcome.state == "succeeded" and not outcome.artifacts:
             return self._resultless(outcome)
         return outcome

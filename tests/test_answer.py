@@ -169,3 +169,18 @@ def test_a_question_that_got_no_object_says_what_came(content):
     """The error names the HTTP status."""
     with pytest.raises(ReadFailed, match="HTTP 502"):
         body_of(Answer(502, content))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"code": 501, "data": {"taskId": "T-1"}}',
+        b'{"code": 200, "data": {"task_id": "T-1"}}',
+        b'{"code": 200, "data": {"taskId": "T-1"',
+    ],
+)
+def test_what_looks_like_a_task_id_in_an_unclear_answer_is_kept(content):
+    """So that a person, or `kie status`, can look."""
+    judged = judge(content)
+
+    assert (judged.task_id, judged.answer) == ("T-1", content.decode())

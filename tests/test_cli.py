@@ -14,7 +14,17 @@ from kie_core._cli.inputs import read_inputs
 from kie_core._cli.main import kie
 from kie_core._cli.output import exit_code
 from kie_core._errors import (
-    BadHandle, ConfigError, InvalidJob, JobFailed, NoKey, NotSent, OutOfCredits, RateLimited, SubmitUnknown, Unauthorized, UnknownModel,
+    BadHandle,
+    ConfigError,
+    InvalidJob,
+    JobFailed,
+    NoKey,
+    NotSent,
+    OutOfCredits,
+    RateLimited,
+    SubmitUnknown,
+    Unauthorized,
+    UnknownModel,
     WaitTimeout,
 )  # fmt: skip
 from kie_core._model import model_from_row

@@ -19,11 +19,14 @@ from kie_core import (
     NoKey,
     NotSent,
     Outcome,
+    PluginFailed,
     ReadFailed,
+    ReadRefused,
     Refused,
     Schedule,
     SubmitUnknown,
     Unauthorized,
+    WaitTimeout,
     load_dispatcher,
     load_settings,
 )
@@ -211,6 +214,102 @@ async def test_a_cancelled_submit_waits_for_the_answer(fake, caplog):
 
     assert "accepted as task t1" in caplog.text
     assert caught.value.__notes__[0].endswith(":t1")
+
+
+async def test_a_submit_that_is_cancelled_again_and_again_still_waits(fake, caplog):
+    """Some frameworks cancel until a task gives in; this one has money on the way."""
+    caplog.set_level(logging.INFO, "kie_core")
+    arrived, answer = asyncio.Event(), fake.answer
+
+    async def slow(reader, writer):
+        arrived.set()
+        await asyncio.sleep(0.2)
+        await answer(reader, writer)
+
+    async with fake.server.answering(slow), client(fake) as kie:
+        submitting = asyncio.create_task(kie.submit("acme-sketch", {"prompt": "cat"}))
+        await arrived.wait()
+        while not submitting.done():
+            submitting.cancel()
+            await asyncio.sleep(0.01)
+
+    assert submitting.cancelled()
+    assert "the task goes on at Kie and is paid: kie1:" in caplog.text
+
+
+@pytest.mark.parametrize("code", [401, 402])
+async def test_a_question_that_is_refused_never_says_that_nothing_was_bought(fake, code):
+    """The task is paid, and its handle is in the error."""
+    fake.queries = [{"code": code, "msg": "no"}]
+    async with client(fake) as kie:
+        with pytest.raises(ReadRefused) as caught:
+            await kie.generate("acme-sketch", {"prompt": "cat"})
+
+    assert caught.value.handle.endswith(":t1")
+    assert "nothing was bought" not in str(caught.value)
+
+
+async def test_a_plugin_that_cannot_read_names_the_task(fake):
+    """It is paid, whatever the plugin does."""
+    fake.queries = [{"no state": 1}]
+    async with client(fake) as kie:
+        with pytest.raises(PluginFailed) as caught:
+            await kie.generate("acme-sketch", {"prompt": "cat"})
+
+    assert caught.value.handle.endswith(":t1")
+
+
+async def test_a_success_without_a_result_is_not_the_end(fake, tmp_path):
+    """status() keeps nothing that a later answer improves."""
+    async with client(fake) as kie:
+        task = await kie.submit("acme-sketch", {"prompt": "cat"})
+        fake.queries = [{"code": 200, "data": {"state": "succeeded"}}, {"state": "succeeded"}]
+        assert (await task.status()).artifacts == ()
+        paths = await task.save(tmp_path)
+
+    assert len(paths) == 1
+
+
+async def test_a_job_brings_its_own_inputs(fake):
+    """Others beside it would be ignored, and paid."""
+    async with client(fake) as kie:
+        job = kie.job("acme-sketch", {"prompt": "cat"})
+        with pytest.raises(TypeError, match="carries its own inputs"):
+            await kie.submit(job, {"prompt": "dog"})
+        with pytest.raises(ValueError, match="read back, not bought"):
+            await kie.submit(kie.attach(job.handle("t1")).job)
+
+    assert fake.creates == 0
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan")])
+async def test_a_wait_of_no_length_is_an_error(fake, seconds):
+    """And 0 is not taken for the default."""
+    async with client(fake) as kie:
+        task = await kie.submit("acme-sketch", {"prompt": "cat"})
+        with pytest.raises(ValueError, match="expected seconds"):
+            await task.wait(seconds)
+        with pytest.raises(WaitTimeout):
+            await task.wait(0)
+
+
+async def test_half_an_answer_with_a_task_id_gives_a_handle_that_can_be_read(fake):
+    """Unknown, but not lost."""
+    fake.create = {"code": 501, "data": {"taskId": "t1"}}
+    async with client(fake) as kie:
+        with pytest.raises(SubmitUnknown) as caught:
+            await kie.submit("acme-sketch", {"prompt": "cat"})
+        outcome = await kie.attach(caught.value.handle).wait()
+
+    assert outcome.state == "succeeded"
+
+
+async def test_a_client_is_opened_once_at_a_time(fake):
+    """Two blocks on one object would close each other's connections."""
+    async with client(fake) as kie:
+        with pytest.raises(RuntimeError, match="open already"):
+            async with kie:
+                pass
 
 
 async def test_many_jobs_at_once(fake):
@@ -424,3 +523,25 @@ def test_not_sent_is_raised_as_such(acme):
     """Nothing listens there."""
     with KieBlocking(KEY, base_url="http://127.0.0.1:9") as kie, pytest.raises(NotSent):
         kie.submit("acme-sketch", {"prompt": "cat"})
+
+
+class Slow(Scripted):
+    """Takes its time for a create."""
+
+    async def handle_async_request(self, request):
+        if request.method == "POST":
+            await asyncio.sleep(0.3)
+        return await super().handle_async_request(request)
+
+
+def test_closing_waits_for_creates_of_other_threads(acme):
+    """They get their task, not an endless wait."""
+    tasks = []
+    with KieBlocking(KEY, transport=Slow(), schedule=QUICK) as kie:
+        thread = threading.Thread(target=lambda: tasks.append(kie.submit("acme-sketch", {"prompt": "cat"}).id))
+        thread.start()
+        while not kie._buying:
+            pass
+    thread.join(timeout=10)
+
+    assert tasks == ["t1"]

@@ -27,22 +27,35 @@ def house(tmp_path):
 def test_the_first_source_that_speaks_wins(house):
     """Five layers, one setting each time."""
     project, user, environ = house
-    (project / "kie.toml").write_text('wire = "jobs"\nout = "project-out"\nwait_timeout = 60')
-    user.write_text('wire = "v4"\nout = "user-out"\nrequest_timeout = 7')
+    (project / "kie.toml").write_text('wire = "jobs"\nwait_timeout = 60')
+    user.write_text('wire = "v4"\nwait_timeout = 50\nrequest_timeout = 7')
     environ |= {"KIE_WIRE": "dedicated"}
 
     loaded = load_settings({"wire": None, "markup": 3}, environ=environ, folder=project)
 
     assert loaded.settings.wire == "dedicated"
-    assert str(loaded.settings.out) == "project-out"
+    assert loaded.settings.wait_timeout == 60.0
     assert loaded.settings.request_timeout == 7.0
-    assert {name: loaded.origins[name].kind for name in ("markup", "wire", "out", "request_timeout", "create_timeout")} == {
-        "markup": "flag", "wire": "environment", "out": "project", "request_timeout": "user", "create_timeout": "default",
+    assert {name: loaded.origins[name].kind for name in ("markup", "wire", "wait_timeout", "request_timeout", "create_timeout")} == {
+        "markup": "flag", "wire": "environment", "wait_timeout": "project", "request_timeout": "user", "create_timeout": "default",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    "name", ["api_key", "base_url", "upload_url", "callback_url", "registry", "plugins", "disable_plugins"]
+    "name",
+    [
+        "api_key",
+        "base_url",
+        "upload_url",
+        "callback_url",
+        "registry",
+        "plugins",
+        "disable_plugins",
+        "out",
+        "create_timeout",
+        "markup",
+        "rub_per_usd",
+    ],
 )
 def test_a_project_may_not_redirect_key_money_or_code(house, name):
     """Whoever clones a folder and types kie in it keeps control."""
@@ -113,7 +126,19 @@ def test_a_key_in_a_file_that_others_read_is_refused(house):
 
 
 @pytest.mark.parametrize(
-    "url", ["http://api.kie.ai", "http://10.0.0.1:80", "https://user:pass@kie.ai", "ftp://kie.ai", "https://", 7]
+    "url",
+    [
+        "http://api.kie.ai",
+        "http://10.0.0.1:80",
+        "https://user:pass@kie.ai",
+        "https://kie.ai?x=1",
+        "https://kie.ai#f",
+        "https://kie.ai:99999",
+        "https://ki e.ai",
+        "ftp://kie.ai",
+        "https://",
+        7,
+    ],
 )
 def test_the_key_travels_over_https_only(house, url):
     """Plain http is for this machine."""
@@ -185,3 +210,30 @@ def test_a_toy_key_masks_nothing():
 def test_rates_are_exact():
     """Decimal, from any source."""
     assert load_settings({"rub_per_usd": "80.10"}).settings.rub_per_usd == Decimal("80.10")
+
+
+@pytest.mark.parametrize("value", [0.001, "9.9", "nan", "1" + "0" * 400])
+def test_a_create_is_given_time_to_answer(house, value):
+    """Giving up early makes a purchase unknown."""
+    project, _, environ = house
+
+    with pytest.raises(ConfigError, match="create_timeout"):
+        load_settings({"create_timeout": value}, environ=environ, folder=project)
+
+
+def test_a_password_in_a_url_is_not_shown(house):
+    """The message names the value without it."""
+    project, _, environ = house
+
+    with pytest.raises(ConfigError) as caught:
+        load_settings({"base_url": "https://me:s3cret@api.kie.ai"}, environ=environ, folder=project)
+
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_home_that_nobody_has_is_a_fault_like_others(house):
+    """Not a traceback."""
+    project, _, environ = house
+
+    with pytest.raises(ConfigError, match="out"):
+        load_settings({"out": "~no-such-user/x"}, environ=environ, folder=project)

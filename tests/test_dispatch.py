@@ -186,3 +186,30 @@ def test_a_known_model_without_its_plugin_names_the_line_that_mends_it():
 
     with pytest.raises(NoPlugin, match="pip install kie-midjourney"):
         Dispatcher(load_plugins(registry), RATES).job("mj-1", {}, job_id="j1")
+
+
+def test_a_hook_that_changes_the_inputs_changes_nothing(install, acme_source):
+    """It works on a copy: the same job gives the same request twice."""
+    source = acme_source.replace(
+        'return {"text": job.params["prompt"]}',
+        'job.params["tags"].append("x")\n    return {"tags": job.params["tags"]}',
+    )
+    install("kie-acme", {"acme": "kie_mutate_test"}, {"kie_mutate_test": source})
+    made, job = job_of("acme-sketch", inputs={"prompt": "cat", "tags": ["a"]})
+
+    assert made.request(job) == made.request(job)
+    assert job.params["tags"] == ["a"]
+
+
+@pytest.mark.parametrize("table", ["[(500, None)]", "[500]", "500"])
+def test_a_table_of_refusals_that_is_none_is_found_before_anything_is_sent(install, acme_source, table):
+    """Not after the money is spent."""
+    install(
+        "kie-acme",
+        {"acme": "kie_table_test"},
+        {"kie_table_test": acme_source + f"\n@hookimpl\ndef refused():\n    return {table}\n"},
+    )
+    made, job = job_of("acme-sketch")
+
+    with pytest.raises(PluginFailed, match="refused"):
+        made.refused(job)

@@ -15,7 +15,7 @@ VALUES = {
     "model": "veo3", "suggestions": ("veo3_fast",), "faults": (Fault("prompt", "missing"),), "note": "paused", "wire": "jobs",
     "spoken": ("v4",), "category": "acme", "installed": ("veo3",), "distribution": "kie-acme", "version": "1.0", "reason": "no luck",
     "hook": "build_payload", "source": "models.json", "problem": "is broken", "line": 3, "handle": "kie1:a:b:c", "code": 422,
-    "message": "no", "waited": 5.0, "state": "running", "url": "https://e.com/a",
+    "message": "no", "waited": 5.0, "answer": "{", "state": "running", "url": "https://e.com/a",
 }  # fmt: skip
 ERRORS = [
     error

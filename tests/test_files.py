@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import os
+import re
 
+import attrs
 import pytest
 
 from kie_core import Artifact, SaveFailed
-from kie_core._files import _Refused, check_address, extension, save_artifact
+from kie_core._files import Saver, _Refused, check_address, check_folder, extension
 from kie_core._http import FileClient
 from kie_core.testing import make_job
 
 pytestmark = pytest.mark.anyio
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
 JOB = make_job("gpt-4o-image", {"prompt": "cat"}, job_id="ab12")
+
+
+def saver(folder, *, number=1, api="https://api.kie.ai", job=JOB):
+    return Saver("kie1:ab12:gpt-4o-image:dedicated:t1", job, number, folder, FileClient(version="1.0", seconds=5), api)
 
 
 async def save(server, content, folder, path="/a.png"):
@@ -28,8 +35,7 @@ async def save(server, content, folder, path="/a.png"):
 
     async with server.answering(behave):
         artifact = Artifact("image", server.url + path)
-        client = FileClient(version="1.0", seconds=5)
-        return await asyncio.to_thread(save_artifact, artifact, JOB, 1, folder, client=client, api=server.url)
+        return await asyncio.to_thread(saver(folder, api=server.url).save, artifact)
 
 
 async def test_a_file_is_saved_under_our_name(raw_server, http_bytes, tmp_path):
@@ -53,7 +59,11 @@ async def test_no_key_goes_to_the_file_host(raw_server, http_bytes, tmp_path):
         (b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + PNG, "could not save"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "it is empty"),
         (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", "HTTP 403"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n<!DOCTYPE html><p>no", "a web page"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n<!DOCTYPE html><p>no", "it is a text"),
+        (b'HTTP/1.1 200 OK\r\nContent-Length: 34\r\n\r\n{"code": 404, "msg": "expired \xd1\x8f"}', "it is a text"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n\xef\xbb\xbfNot found", "it is a text"),
+        (b"HTTP/1.1 302 Found\r\nLocation: https://[x/\r\nContent-Length: 0\r\n\r\n", "could not save"),
+        (b"HTTP/1.1 302 Found\r\nLocation: https://a.b:99999/\r\nContent-Length: 0\r\n\r\n", "could not save"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999\r\n\r\n", "more than"),
         (
             b"HTTP/1.1 302 Found\r\nLocation: http://10.0.0.1/a.png\r\nContent-Length: 0\r\n\r\n",
@@ -76,9 +86,7 @@ async def test_a_folder_that_cannot_be_made_says_so(tmp_path):
     (tmp_path / "file").write_text("x")
 
     with pytest.raises(SaveFailed, match="the result is still at Kie"):
-        save_artifact(
-            Artifact("text", text="la"), JOB, 1, tmp_path / "file", client=FileClient(version="1", seconds=1), api=""
-        )
+        saver(tmp_path / "file").save(Artifact("text", text="la"))
 
 
 @pytest.mark.parametrize(
@@ -90,7 +98,7 @@ async def test_a_folder_that_cannot_be_made_says_so(tmp_path):
 )
 async def test_texts_and_tables_become_files_too(tmp_path, artifact, name, content):
     """A result is not always a URL."""
-    path = save_artifact(artifact, JOB, 2, tmp_path, client=FileClient(version="1", seconds=1), api="")
+    path = saver(tmp_path, number=2).save(artifact)
 
     text = path.read_text(encoding="utf-8")
     assert path.name == name
@@ -102,9 +110,7 @@ async def test_a_saved_file_has_the_usual_permissions(tmp_path):
     """Temporary files are private; results are not."""
     mask = os.umask(0o022)
     try:
-        path = save_artifact(
-            Artifact("text", text="x"), JOB, 1, tmp_path, client=FileClient(version="1", seconds=1), api=""
-        )
+        path = saver(tmp_path).save(Artifact("text", text="x"))
     finally:
         os.umask(mask)
 
@@ -120,6 +126,8 @@ PRIVATE = [
     "https://172.16.0.1/a", "https://192.168.1.1/a", "https://169.254.169.254/latest/meta-data", "https://100.64.0.1/a",
     "https://0.0.0.0/a", "https://[::1]/a", "https://[::ffff:10.0.0.1]/a", "https://[fe80::1]/a", "https://[fc00::1]/a", "https://[::]/a",
     "https://192.0.0.8/a", "https://192.88.99.1/a", "https://224.0.0.1/a", "https://[64:ff9b::a00:1]/a", "https://[2002:a00:1::]/a",
+    "https://127.0x0.0.1/a", "https://0177.0.0.0x1/a", "https://10.0x1/a", "https://127\u30020.0.1/a", "https://[::ffff:0:127.0.0.1]/a",
+    "https://metadata.internal./a", "https://127.0.0.1./a", "https://a.b:99999/a", "https://[x/a",
     "https://[::10.0.0.1]/a", "https://[fec0::1]/a", "https://[ff02::1]/a", "https://vendor.example\\@127.0.0.1/a",
 ]  # fmt: skip
 
@@ -160,9 +168,63 @@ async def test_only_the_very_origin_of_a_local_api_is_an_exception(url, fine):
     [
         (PNG, "png"), (b"\xff\xd8\xff\xe0", "jpg"), (b"GIF89a", "gif"), (b"RIFF\1\2\3\4WEBPVP8", "webp"), (b"RIFF\1\2\3\4WAVE", "wav"),
         (b"\0\0\0\x20ftypisom", "mp4"), (b"\0\0\0\x20ftypM4A ", "m4a"), (b"\0\0\0\x14ftypqt  ", "mov"), (b"\x1aE\xdf\xa3", "webm"),
-        (b"ID3\x04", "mp3"), (b"\xff\xfb\x90", "mp3"), (b"fLaC", "flac"), (b"OggS", "ogg"), (b"MThd", "mid"), (b"??", "bin"), (b"", "bin"),
+        (b"ID3\x04", "mp3"), (b"\xff\xfb\x90", "mp3"), (b"\0\0\0\x1cftypavif", "avif"), (b"\0\0\0\x1cftypheic", "heic"), (b"fLaC", "flac"), (b"OggS", "ogg"), (b"MThd", "mid"), (b"??", "bin"), (b"", "bin"),
     ],
 )  # fmt: skip
 async def test_the_extension_follows_the_content(head, name):
     """Not the URL, not the header."""
     assert extension(head) == name
+
+
+async def test_a_packed_file_is_unpacked(raw_server, http_bytes, tmp_path):
+    """We ask for none; a host that packs all the same does no harm."""
+    path = await save(raw_server, http_bytes(gzip.compress(PNG), headers="Content-Encoding: gzip\r\n"), tmp_path)
+
+    assert path.read_bytes() == PNG
+
+
+async def test_an_interrupted_download_ends_at_its_next_chunk(raw_server, tmp_path):
+    """The thread does not go on when nobody waits any more."""
+
+    async def endless(reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n")
+        while True:
+            writer.write(PNG)
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    async with raw_server.answering(endless):
+        one = saver(tmp_path, api=raw_server.url)
+        saving = asyncio.ensure_future(asyncio.to_thread(one.save, Artifact("image", raw_server.url + "/a")))
+        await asyncio.sleep(0.1)
+        one.stop.set()
+        with pytest.raises(SaveFailed, match="interrupted"):
+            await saving
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("job_id", ["../../pwned", "..\\..\\pwned", "a/b", ".hidden", "con"])
+async def test_a_name_never_leaves_the_folder(tmp_path, job_id):
+    """Whatever a handle or a registry calls things."""
+    job = attrs.evolve(JOB, id=job_id)
+
+    path = saver(tmp_path / "out", job=job).save(Artifact("text", text="x"))
+
+    assert path.parent == tmp_path / "out"
+    assert re.fullmatch(r"[A-Za-z0-9_-]+\.txt", path.name)
+
+
+async def test_text_that_is_not_utf8_is_saved_all_the_same(tmp_path):
+    """Half a surrogate pair in paid lyrics."""
+    assert saver(tmp_path).save(Artifact("text", text="la \ud800")).read_text() == "la \\ud800"
+
+
+async def test_a_folder_is_probed_before_a_purchase(tmp_path):
+    """It is made; nothing stays in it."""
+    check_folder(tmp_path / "a" / "b")
+    (tmp_path / "file").write_text("x")
+
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+    with pytest.raises(OSError):
+        check_folder(tmp_path / "file")

@@ -191,6 +191,61 @@ async def test_a_refused_connection_is_not_sent(closed_port):
     await http.close()
 
 
+@pytest.mark.parametrize("location", ["mailto:x", "http:x", "javascript:1", "http:[", "http://a:99999/"])
+async def test_a_redirect_to_nonsense_is_an_answer_all_the_same(raw_server, http_bytes, location):
+    """The library fails on such an address after the request was read: that is not "not sent"."""
+    behave = says(http_bytes("", status="302 Found", headers=f"Location: {location}\r\n"))
+
+    try:
+        answer = await create(raw_server, behave)
+    except SentWithoutAnswer:
+        pass
+    else:
+        assert answer.status == 302
+    assert len(raw_server.received) == 1
+
+
+async def test_what_came_before_the_line_broke_is_kept(raw_server):
+    """A task id in half an answer may be all that is left of a paid task."""
+    half = cut(b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"code":200,"data":{"taskId":"T-PAID-1"}}')
+
+    with pytest.raises(SentWithoutAnswer) as caught:
+        await create(raw_server, half)
+
+    assert b"T-PAID-1" in caught.value.received
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SSL_CERT_FILE", "/nonexistent.pem"),
+        ("HTTPS_PROXY", "socks://127.0.0.1:1"),
+        ("ALL_PROXY", "socks5://127.0.0.1:1"),
+    ],
+)
+async def test_an_environment_that_allows_no_connection_is_not_sent(monkeypatch, name, value):
+    """Certificates that are missing, proxies that are not understood: found before the first byte."""
+    monkeypatch.setenv(name, value)
+    http = client("https://api.kie.ai")
+
+    with pytest.raises(NotSent):
+        await http.create(CREATE, seconds=5)
+    await http.close()
+
+
+@pytest.mark.parametrize("fault", ["closed", "reset"])
+async def test_a_proxy_that_breaks_before_the_tunnel_stands_is_not_sent(raw_server, monkeypatch, fault):
+    """The request for the tunnel is not ours."""
+    async with raw_server.answering(FAULTS[fault]):
+        monkeypatch.setenv("HTTPS_PROXY", raw_server.url)
+        http = client("https://api.kie.ai")
+        with pytest.raises(NotSent):
+            await http.create(CREATE, seconds=5)
+        await http.close()
+
+    assert raw_server.received[0].startswith(b"CONNECT")
+
+
 async def test_a_host_that_speaks_no_tls_is_not_sent(raw_server):
     """The handshake fails before the first byte of the request."""
     async with raw_server.answering(close):

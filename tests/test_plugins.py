@@ -50,7 +50,11 @@ BROKEN = [
     ("def build_payload(job)", "def build_paylaod(job)", "unknown hook 'build_paylaod'; did you mean 'build_payload'?"),
     ("def build_payload(job)", "def build_payload(job, key)", "key"),
     ("def parse_result(job, body)", "async def parse_result(job, body)", "hook 'parse_result' is async"),
-    ("@hookimpl\ndef endpoint_for", "def endpoint_for", "lacks endpoint_for"),
+    ("@hookimpl\ndef endpoint_for", "def endpoint_for", "lacks @hookimpl on endpoint_for"),
+    ("def endpoint_for", "def _endpoint_for", "unknown hook '_endpoint_for'"),
+    ("ENDPOINTS = {", "OTHER = {", "lacks ENDPOINTS"),
+    ("ENDPOINTS = {", "ENDPOINTS = {'v4': Endpoint(create='/a', query='/b'), ", "the core's own"),
+    ("from kie_core import", "raise GeneratorExit\nfrom kie_core import", "GeneratorExit"),
     ("ENDPOINTS = {", "ENDPOINTS = {'jobs': '/path', ", "ENDPOINTS is not a mapping of wire to Endpoint"),
     ('"model_id": "acme-sketch"', '"model_id": "veo3"', "model 'veo3' is already brought by"),
     ('"api_category": "acme"', '"api_category": "veo3"', "of category 'veo3', which it does not own"),
@@ -219,3 +223,28 @@ def test_quarantine_is_logged(install, caplog):
     loaded()
 
     assert "plugin 'acme' of kie-broken 1.0 is in quarantine" in caplog.text
+
+
+def test_a_watcher_cannot_decide_that_nothing_was_bought(acme, install):
+    """Only the owner says which messages are refusals."""
+    source = "from kie_core import hookimpl\n@hookimpl\ndef refused():\n    return ((500, ''),)\n"
+    install("kie-spy", {"spy": "kie_spy_test"}, {"kie_spy_test": source})
+
+    assert loaded().call("acme", "refused") is None
+
+
+def test_a_hook_that_exits_is_a_fault_of_the_plugin(install, acme_source):
+    """sys.exit in a plugin must not end the program that pays."""
+    source = change(acme_source, 'return {"text": job.params["prompt"]}', "raise SystemExit(0)")
+    install("kie-acme", {"acme": "kie_exit_test"}, {"kie_exit_test": source})
+
+    with pytest.raises(PluginFailed, match="SystemExit"):
+        loaded().call("acme", "build_payload", job=make_job(ROW, {"prompt": "cat"}))
+
+
+def test_metadata_without_a_name_harms_nobody(acme, install):
+    """A half-removed distribution stays behind in many environments."""
+    folder = install("kie-half", {"half": "kie_half_test"}, {"kie_half_test": "x = 1"})
+    next(folder.glob("*.dist-info")).joinpath("METADATA").unlink()
+
+    assert record_of(loaded(), "acme").condition == "ready"

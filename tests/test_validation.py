@@ -15,6 +15,9 @@ from kie_core._registry import bundled
 from kie_core._validation import validate
 from kie_core.testing import example_inputs
 
+#: More digits than Python prints.
+HUGE = 1 << 20000
+
 SHOTS = {
     "model_id": "shots",
     "title": "Shots",
@@ -99,8 +102,14 @@ def test_an_unknown_input_that_resembles_nothing_lists_what_there_is():
         ({"prompt": "a", "image_urls": []}, "image_urls", "has 0 items; expected 1..3"),
         ({"prompt": "a", "image_urls": ["ftp://e.com/a"]}, "image_urls[0]", "is not a URL"),
         ({"prompt": "a", "image_urls": "https://e.com/a"}, "image_urls", "is str; expected list of URLs"),
+        ({"prompt": "a", "image_urls": ["http://a b/"]}, "image_urls[0]", "is not a URL"),
+        ({"prompt": "a", "image_urls": ["http://["]}, "image_urls[0]", "is not a URL"),
+        ({"prompt": "a", "image_urls": ["https://e.com/a\n"]}, "image_urls[0]", "is not a URL"),
+        ({"prompt": "a", "duration_seconds": HUGE}, "duration_seconds", "is too large"),
+        ({"prompt": [HUGE]}, "prompt", "is list"),
         ({"prompt": "a\ud800"}, "prompt", "half of a surrogate pair"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_each_kind_of_fault_says_value_and_what_is_allowed(inputs, field, said):
     """One message per fault, with the value in it."""
@@ -291,3 +300,24 @@ def test_whatever_comes_either_validates_to_json_or_is_an_invalid_job(model, dat
         assert str(error)
     else:
         assert json.loads(json.dumps(params, allow_nan=False).encode()) == params
+
+
+@pytest.mark.parametrize("inputs", [[], "prompt", 3])
+def test_inputs_that_are_no_mapping_are_an_invalid_job(inputs):
+    """Not an AttributeError."""
+    assert "expected names with values" in faults_of("veo3", inputs)["inputs"]
+
+
+@pytest.mark.parametrize("name", [3, None, ("a",), HUGE], ids=["number", "none", "tuple", "huge"])
+def test_a_name_that_is_no_text_is_unknown(name):
+    """Whatever it is."""
+    with pytest.raises(InvalidJob, match="unknown input"):
+        validate(bundled().get("veo3"), {"prompt": "a", name: 1})
+
+
+@pytest.mark.parametrize(
+    "url", ["HTTPS://EXAMPLE.com/x.png", "http://e.com", "https://e.com:8443?x=1", "https://ü.example/ü.png"]
+)
+def test_urls_as_people_write_them(url):
+    """Upper case, ports, queries, other scripts."""
+    assert validate(bundled().get("gpt-4o-image"), {"prompt": "a", "files_url": [url]})["files_url"] == [url]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import rich_click as click
 
 from kie_core._cli.inputs import read_inputs
-from kie_core._cli.output import INTERRUPTED, Progress, as_json, errors_shown, print_json, say
+from kie_core._cli.output import INTERRUPTED, UNKNOWN, Progress, as_json, errors_shown, print_json, say
+from kie_core._errors import KieError
 
 if TYPE_CHECKING:
     from kie_core._blocking import BlockingTask, KieBlocking
@@ -52,12 +54,16 @@ def generate(
         raise click.UsageError(
             "--no-wait goes without --sandbox, which ends with this command, and without --wait and --out"
         )
+    if wait_timeout is not None and math.isnan(wait_timeout):
+        raise click.UsageError("--wait is not a number of seconds")
     with contextlib.ExitStack() as stack:
         kie = _client(stack, sandbox=sandbox)
         job = kie.job(model_id, read_inputs(kie.registry.get(model_id), pairs, file), wire=wire)
         say(f"{job.model.id}: {'free, in the sandbox; for real ' if sandbox else ''}{job.price}")
         if not sandbox:
             _allow(job, yes=yes, allowed=allow_unknown_price)
+        if not (no_save or no_wait):
+            _probe(out or kie.settings.out)
         _run(kie, job, out=out, save=not no_save, wait=not no_wait, wait_timeout=wait_timeout, as_json=as_json)
 
 
@@ -67,7 +73,7 @@ def _client(stack: contextlib.ExitStack, *, sandbox: bool) -> KieBlocking:
     from kie_core._config import load_settings
     from kie_core._wait import Schedule
 
-    settings = load_settings().settings
+    settings = load_settings({"api_key": "sandbox"} if sandbox else None).settings
     if not sandbox:
         return stack.enter_context(KieBlocking(settings=settings))
     from kie_core._sandbox import open_sandbox
@@ -77,6 +83,16 @@ def _client(stack: contextlib.ExitStack, *, sandbox: bool) -> KieBlocking:
     settings = load_settings({"base_url": url, "api_key": "sandbox"}).settings
     quick = Schedule(first=0.1, factor=1.1, longest=0.5)
     return stack.enter_context(KieBlocking(settings=settings, dispatcher=dispatcher, schedule=quick))
+
+
+def _probe(folder: Path) -> None:
+    """See that results can be saved, before they are paid."""
+    from kie_core._files import check_folder
+
+    try:
+        check_folder(folder)
+    except OSError as error:
+        raise click.UsageError(f"cannot save results in {str(folder)!r}: {error}; nothing was bought") from error
 
 
 def _allow(job: Job, *, yes: bool, allowed: bool) -> None:
@@ -110,12 +126,25 @@ def _run(
                 say(f"{artifact.kind}: {artifact.text if artifact.text is not None else artifact.data}")
         paths = task.save(out) if save else []
     except KeyboardInterrupt as interrupt:
-        handle = getattr(interrupt, "handle", handle)
-        say(f"interrupted; what Kie accepted goes on there and is paid: kie status {handle}")
-        sys.exit(INTERRUPTED)
+        _interrupted(interrupt, getattr(interrupt, "handle", handle), as_json=as_json)
     _print(task, paths, as_json=as_json, lines=[*map(str, paths)] if save else [*outcome.urls])
-    if not outcome.artifacts:
-        say(f"Kie says that it succeeded, but names no result; ask again: kie status {handle}")
+
+
+def _interrupted(interrupt: KeyboardInterrupt, handle: str, *, as_json: bool) -> NoReturn:
+    from kie_core._job import Handle
+
+    code = INTERRUPTED
+    if Handle.parse(handle).task is not None:
+        message = f"interrupted; the task goes on at Kie and is paid: kie status {handle}"
+    elif isinstance(interrupt.__cause__, KieError):
+        message = f"interrupted; {interrupt.__cause__}"
+    else:
+        code = UNKNOWN
+        message = f"interrupted; it may have been bought: look at https://kie.ai/logs before you try again ({handle})"
+    if as_json:
+        print_json({"error": "Interrupted", "message": message, "handle": handle})
+    say(message)
+    sys.exit(code)
 
 
 def _print(task: BlockingTask, paths: list[Path], *, as_json: bool, lines: list[str]) -> None:

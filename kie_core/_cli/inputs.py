@@ -51,14 +51,14 @@ def _content(text: str) -> str:
 def _read(path: str) -> str:
     try:
         return sys.stdin.read() if path == "-" else Path(path).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:
         raise click.UsageError(f"cannot read {path!r}: {error}; write @@ for a value that begins with @") from error
 
 
 def _object(path: str) -> dict[str, Any]:
     try:
         value = json.loads(_read(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise click.UsageError(f"{path!r} is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise click.UsageError(f"{path!r} holds a {type(value).__name__}; expected an object of inputs")
@@ -95,5 +95,5 @@ def _number(text: str) -> Any:
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

@@ -28,7 +28,11 @@ class _Installed(click.RichCommand):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.RichContext:
-        command = self._entry.load()
+        try:
+            command = self._entry.load()
+        except Exception as error:  # foreign code runs at import
+            text = f"the command {self._entry.name!r} cannot be loaded: {type(error).__name__}: {error}"
+            raise click.ClickException(text) from error
         context: click.RichContext = command.make_context(info_name, args, parent, **extra)
         return context
 

@@ -18,6 +18,7 @@ from kie_core._errors import (
     KieError,
     NoKey,
     OutOfCredits,
+    ReadRefused,
     RegistryError,
     SubmitUnknown,
     Unauthorized,
@@ -41,6 +42,8 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON: one 
 
 def exit_code(error: KieError) -> int:
     """Return the exit code for *error*: 1 unless the table says otherwise."""
+    if isinstance(error, ReadRefused):
+        return CREDITS if error.code == 402 else KEY
     return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), FAILED)
 
 
@@ -61,23 +64,32 @@ def errors_shown(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def fail(error: KieError, *, as_json: bool) -> NoReturn:
+    """Print *error* and leave with its exit code."""
+    code = exit_code(error)
     if as_json:
         handle = getattr(error, "handle", None)
         print_json({"error": type(error).__name__, "message": str(error), "handle": handle})
     say(f"error: {error}")
-    sys.exit(exit_code(error))
+    sys.exit(code)
 
 
 def say(text: str) -> None:
-    """Print a line for the person, on stderr."""
-    click.echo(text, err=True)
+    """Print a line for the person, on stderr. That nobody listens is no reason to stop a purchase half-way."""
+    with contextlib.suppress(OSError, ValueError):
+        click.echo(_encodable(text, sys.stderr), err=True)
 
 
 def print_json(value: Any) -> None:
     """Print *value* as JSON on stdout."""
     from kie_core._convert import plain
 
-    click.echo(json.dumps(plain(value), ensure_ascii=False, indent=2))
+    click.echo(_encodable(json.dumps(plain(value), ensure_ascii=False, indent=2), sys.stdout))
+
+
+def _encodable(text: str, stream: Any) -> str:
+    """Escape what *stream* cannot show: half surrogates of Kie's, Cyrillic on an ASCII terminal."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -149,6 +149,15 @@ BROKEN = [
     ({"rules": [{"require": ["nothing"]}]}, "rules[0] names 'nothing'"),
     ({"rules": "none"}, "rules is 'none'; expected a list"),
     ({"wire_pricing": {"rows": [{"credit": 3}]}}, "did you mean 'credits'?"),
+    ({"wire_pricing": {"rows": [{"credits": "abc"}]}}, "credits is 'abc'; expected a number"),
+    ({"wire_pricing": {"rows": [{"credits": -5}]}}, "credits is -5"),
+    ({"wire_pricing": {"rows": [{"credits": 5, "when": {"a": {"foo": 1}}}]}}, "when.a is {'foo': 1}; expected a value"),
+    (
+        {"input_schema": {"properties": {"prompt": {"type": "string", "maxLength": "5"}}}},
+        "maxLength is '5'; expected a whole number",
+    ),
+    ({"input_schema": {"properties": {"prompt": {"type": "string", "pattern": "["}}}}, "pattern is '['"),
+    ({"input_schema": {"properties": {"n": {"type": "integer", "default": "abc"}}}}, "the default of n"),
 ]
 
 

@@ -321,7 +321,7 @@ def test_ctrl_c_names_the_handle_and_says_that_the_task_goes_on(monkeypatch, tmp
 
     assert process.returncode == 130
     assert out == ""
-    assert "goes on there and is paid: kie status kie1:" in err
+    assert "goes on at Kie and is paid: kie status kie1:" in err
     assert "Traceback" not in err
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from typing import assert_type
 
 import kie_4o_image
 import kie_flux_kontext
@@ -11,8 +12,6 @@ import kie_legacy_v3
 import kie_runway
 import kie_suno
 import kie_veo3
-from typing_extensions import assert_type
-
 from kie_core import CategoryPlugin, Kie, KieBlocking, Outcome, Task
 from kie_core._blocking import BlockingTask
 

@@ -62,7 +62,7 @@ def endpoint_for(job: Job) -> Endpoint:
 
 @hookimpl
 def build_payload(job: Job) -> dict[str, JSON]:
-    if not job.params.get("prompt"):
+    if not str(job.params.get("prompt") or "").strip():
         raise InvalidJob.value(job, "prompt", why="Kie's Runway needs a text beside the image; say what should move")
     params = {**CHOSEN, **job.params}
     if job.wire == "jobs":

@@ -66,12 +66,22 @@ def _across(family: str, body: Mapping[str, Any]) -> tuple[int, str] | None:
 
 def credits_for(prices: Sequence[Mapping[str, Any]], inputs: Mapping[str, Any]) -> Decimal:
     """Return what a create costs: the first row that fits, times the seconds where it is per second."""
+    known = _known(inputs)
     for row in prices:
         when = row.get("when") or {key: value for key, value in row.items() if key not in ("credits", "per")}
-        if all(inputs.get(name, value) == value for name, value in when.items()):
+        if all(known.get(name, value) == value for name, value in when.items()):
             units = _seconds(inputs) if row.get("per") == "second" else 1
             return Decimal(str(row.get("credits") or 0)) * units
     return Decimal(0)
+
+
+def _known(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *inputs* with the words by which the price pages tell situations apart."""
+    return {
+        "has_video": bool(inputs.get("reference_video_urls")),
+        "variant": "image" if inputs.get("imageUrls") else "text",
+        **inputs,
+    }
 
 
 def _seconds(inputs: Mapping[str, Any]) -> int:

@@ -116,7 +116,9 @@ def suno(task: Task, now: float) -> dict[str, Any]:
             "audioUrl": task.url(number) if number <= ready else "",
             "sourceAudioUrl": task.url(number) if number <= ready else "",
             "streamAudioUrl": task.url(number),
+            "sourceStreamAudioUrl": task.url(number),
             "imageUrl": task.url(number, "picture.jpg"),
+            "sourceImageUrl": task.url(number, "picture.jpg"),
             "prompt": "[Verse]\nA sandbox is a sunny place",
             "modelName": "chirp-v4",
             "title": task.body.get("title", "Sandbox"),
@@ -160,6 +162,7 @@ def jobs(task: Task, now: float) -> dict[str, Any]:
     return {
         "taskId": task.id,
         "model": task.body.get("model", ""),
+        "operationType": task.body.get("model", ""),
         "state": state,
         "successFlag": 0 if not ended else 1 if state == "success" else 3,
         "param": param,

@@ -21,11 +21,13 @@ async def start(sandbox: Sandbox, *, host: str = "127.0.0.1", port: int = 0) -> 
     """Start a server in the running loop; port 0: any free one."""
 
     async def serve_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, h11.ProtocolError):
-            await _connection(sandbox, reader, writer)
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
+        try:
+            with contextlib.suppress(ConnectionError, h11.ProtocolError):
+                await _connection(sandbox, reader, writer)
+        except asyncio.CancelledError:
+            writer.transport.abort()  # the server stops; Python 3.11 would log a cancelled handler as an error
+        finally:
+            writer.close()
 
     return await asyncio.start_server(serve_connection, host, port)
 
@@ -68,6 +70,8 @@ async def _stopped(server: asyncio.Server) -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.sleep(0)  # closed transports let go of their sockets in the next round
+    await asyncio.sleep(0)
 
 
 async def _connection(sandbox: Sandbox, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

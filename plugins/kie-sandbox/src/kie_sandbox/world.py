@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from importlib.resources import files
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import attrs
 
@@ -59,7 +59,7 @@ class Response:
     @classmethod
     def said(cls, code: int, msg: str, **more: Any) -> Response:
         """Answer as Kie does: HTTP 200, and the outcome in the body."""
-        return cls(json.dumps({"code": code, "msg": msg, **more}, ensure_ascii=False).encode())
+        return cls(json.dumps({"code": code, "msg": msg, **more}).encode())
 
     @classmethod
     def ok(cls, data: Any) -> Response:
@@ -114,27 +114,28 @@ class Sandbox:
     def handle(self, request: Request) -> Response:
         """Answer one request."""
         self.requests.append(request)
-        parts = urlsplit(request.target)
-        if parts.path.startswith("/files/"):
-            return self._file(parts.path)
+        path, _, query_text = request.target.partition("?")
+        if path.startswith("/files/"):
+            return self._file(path)
         if not _bearer(request):
             return Response.said(401, "Unauthorized – Authentication failed.")
-        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        query = {name: values[0] for name, values in parse_qs(query_text).items()}
         if request.method == "GET":
-            return self._get(parts.path, query)
+            return self._get(path, query)
         if request.method != "POST":
             return Response.said(405, "Method not allowed", data=None)
         try:
             body = json.loads(request.content)
-        except ValueError:
+        except (ValueError, RecursionError):
             body = None
         if not isinstance(body, dict):
             return Response.said(400, "The request body is not valid JSON", data=None)
-        return self._post(parts.path, body, _origin(request))
+        return self._post(path, body, _origin(request))
 
     # --- reading ----------------------------------------------------------------------
 
     def _get(self, path: str, query: Mapping[str, str]) -> Response:
+        self._settle()
         if path == CREDIT_PATH:
             return Response.ok(float(self.balance))
         family = "jobs" if path == RECORD_PATH else _family_of_query(path)
@@ -143,13 +144,13 @@ class Sandbox:
         task = self.tasks.get(query.get("taskId", ""))
         if task is None or task.family != family:
             return Response(json.dumps(records.UNKNOWN[family]).encode())
-        self._refund(task)
         return Response.ok(records.RECORDS[family](task, self._clock()))
 
-    def _refund(self, task: Task) -> None:
-        if task.fails and task.ended(self._clock()) and not task.refunded:
-            task.refunded = True  # UNVERIFIED: Kie is said to give the credits of a failed task back
-            self.balance += task.credits
+    def _settle(self) -> None:
+        for task in self.tasks.values():
+            if task.fails and not task.refunded and task.ended(self._clock()):
+                task.refunded = True  # UNVERIFIED: Kie is said to give the credits of a failed task back
+                self.balance += task.credits
 
     def _file(self, path: str) -> Response:
         name = path.rpartition("-")[2]
@@ -183,6 +184,8 @@ class Sandbox:
         model, inputs = body.get("model"), body.get("input")
         if not isinstance(inputs, dict):
             return Response.said(422, "input is required", data=None)
+        if not isinstance(model, str):
+            return Response.said(422, "model is required", data=None)
         if model in self._models:
             media = _media(self._models[model]["output_type"])
             return self._create("jobs", media, body, inputs, [], origin)
@@ -215,6 +218,7 @@ class Sandbox:
             self._recent.popleft()
         if self._limit is not None and len(self._recent) >= self._limit:
             return Response.said(429, "Your call frequency is too high. Please try again later.", data=None)
+        self._settle()
         cost = credits_for(prices, inputs)
         if cost > self.balance:
             return Response.said(402, "Credits insufficient", data=None)
@@ -222,11 +226,8 @@ class Sandbox:
         self.balance -= cost
         unique = uuid.uuid4()
         task_id = str(unique) if family == "runway" else unique.hex
-        name = (
-            "picture.jpg"
-            if inputs.get("outputFormat", inputs.get("output_format")) == "jpeg" and media == "image"
-            else MEDIA.get(media, "")
-        )
+        wanted = inputs.get("outputFormat", inputs.get("output_format", "jpeg" if family == "flux-kontext" else ""))
+        name = "picture.jpg" if media == "image" and wanted in ("jpeg", "jpg") else MEDIA.get(media, "")
         self.tasks[task_id] = Task(
             id=task_id,
             family=family,

@@ -84,11 +84,11 @@ def build_payload(job: Job) -> dict[str, JSON]:
     sung = params["custom_mode"] and not params["make_instrumental"]
     if job.wire == "jobs":
         if sung:  # here the words travel in a field of their own
-            params["lyrics"] = params.get("lyrics", params.pop("prompt"))
-            params.pop("prompt", None)
+            params["lyrics"] = params.get("lyrics") or params["prompt"]
+            del params["prompt"]
         return {"model": JOBS_MODEL, "input": rename(params, JOBS)}
     if sung:
-        params["prompt"] = params.get("lyrics", params["prompt"])
+        params["prompt"] = params.get("lyrics") or params["prompt"]
     return rename(params, DEDICATED)
 
 
