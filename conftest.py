@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 PLUGINS = Path(__file__).parent / "plugins"
 MISSING = sorted(folder.name for folder in PLUGINS.glob("kie-*") if not find_spec(folder.name.replace("-", "_")))
 collect_ignore = [str(PLUGINS / name) for name in MISSING]
+if not os.environ.get("KIE_TEST_PACKAGING"):  # minutes, and package downloads: `tox -e pkg` runs them
+    collect_ignore.append(str(Path(__file__).parent / "tests" / "packaging"))
 if MISSING:
     collect_ignore.append(str(Path(__file__).parent / "tests" / "together"))
 
@@ -27,8 +30,6 @@ def anyio_backend() -> str:
 @pytest.fixture(autouse=True)
 def _nothing_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No setting of the machine, no configuration file, no working folder but an empty one."""
-    import os
-
     for name in list(os.environ):
         if name.startswith("KIE_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
