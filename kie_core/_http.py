@@ -231,17 +231,17 @@ class StackTransport(httpx.AsyncBaseTransport):
             self._places.release()
             raise
 
-        async def release() -> None:
+        async def release(*, reuse: bool = True) -> None:
             self._places.release()
-            if self._closed:
-                await one.aclose()
-            else:
+            if reuse and not self._closed:
                 idle.append(one)
+            else:
+                await one.aclose()
 
         try:
             response = await one.handle_async_request(request)
-        except BaseException:
-            await release()
+        except BaseException:  # what state a cancelled connection is in, nobody knows: never use it again
+            await release(reuse=False)
             raise
         assert isinstance(response.stream, httpx.AsyncByteStream)
         response.stream = _ReleasingStream(response.stream, release)
