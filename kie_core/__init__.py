@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from kie_core._outcome import Outcome as Outcome
     from kie_core._outcome import State as State
     from kie_core._outcome import failure as failure
+    from kie_core._outcome import flag_outcome as flag_outcome
     from kie_core._outcome import jobs_outcome as jobs_outcome
     from kie_core._outcome import record as record
     from kie_core._outcome import seconds_between as seconds_between
@@ -90,7 +91,8 @@ _HOMES = {
     "_job": ("Endpoint", "Job"),
     "_model": ("JSON", "Field", "Model"),
     "_outcome": (
-        "Artifact", "Failure", "Outcome", "State", "failure", "jobs_outcome", "record", "seconds_between", "urls_of",
+        "Artifact", "Failure", "Outcome", "State", "failure", "flag_outcome", "jobs_outcome", "record",
+        "seconds_between", "urls_of",
     ),
     "_payload": ("Payload",),
     "_price": ("Price",),

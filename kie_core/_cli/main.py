@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from importlib.metadata import EntryPoint
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import rich_click as click
 
-from kie_core._cli.commands_installed import summaries
 from kie_core._cli.generate import generate
 from kie_core._cli.installation import config, plugins
 from kie_core._cli.models import model, models
@@ -37,19 +37,23 @@ class _Installed(click.RichCommand):
         return context
 
 
+def _others() -> Iterator[tuple[EntryPoint, str]]:
+    """Yield the commands of other distributions, each with its summary; imports none of them."""
+    for entry in sorted(entry_points(group=COMMANDS), key=lambda entry: entry.name):
+        yield entry, (entry.dist.metadata["Summary"] or "" if entry.dist is not None else "")
+
+
 class _Group(click.RichGroup):
     """Our commands, and those that other distributions bring."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*super().list_commands(ctx), *(entry.name for entry, _ in summaries(COMMANDS))})
+        return sorted({*super().list_commands(ctx), *(entry.name for entry, _ in _others())})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         ours = super().get_command(ctx, cmd_name)
         if ours is not None:
             return ours
-        return next(
-            (_Installed(entry, summary) for entry, summary in summaries(COMMANDS) if entry.name == cmd_name), None
-        )
+        return next((_Installed(entry, summary) for entry, summary in _others() if entry.name == cmd_name), None)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

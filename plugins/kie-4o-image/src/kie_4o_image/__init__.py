@@ -15,13 +15,10 @@ from kie_core import (
     Endpoint,
     Job,
     Outcome,
-    State,
-    failure,
+    flag_outcome,
     hookimpl,
     jobs_outcome,
-    record,
     rename,
-    seconds_between,
     urls_of,
 )
 
@@ -51,8 +48,6 @@ ENDPOINTS = {
         drops=dict.fromkeys(DEDICATED.keys() - JOBS.keys(), NOT_IN_JOBS),
     ),
 }
-#: ``data.successFlag``. UNVERIFIED: that 3 is a failure follows the sister pages.
-STATES: dict[int, State] = {0: "running", 1: "succeeded", 2: "failed", 3: "failed"}
 
 
 @hookimpl
@@ -71,29 +66,12 @@ def build_payload(job: Job) -> dict[str, JSON]:
 
 @hookimpl
 def parse_result(job: Job, body: dict[str, Any]) -> Outcome:
-    if job.wire == "jobs":
-        return jobs_outcome(job, body)
-    data = record(body)
-    flag = data.get("successFlag")
-    state = STATES.get(flag) if isinstance(flag, int) else None
-    took = seconds_between(data.get("createTime"), data.get("completeTime"))
-    if state == "succeeded":
-        made = data.get("response") or {}
-        urls = urls_of(made.get("resultUrls")) or urls_of(made.get("result_urls"))
-        return Outcome("succeeded", tuple(Artifact("image", url) for url in urls), progress=1.0, seconds=took)
-    if state == "failed":
-        return Outcome("failed", error=failure(data.get("errorCode"), data.get("errorMessage")), seconds=took)
-    return Outcome(
-        "running", progress=_share(data.get("progress")), remark=None if state else f"unknown successFlag {flag!r}"
-    )
+    return jobs_outcome(job, body) if job.wire == "jobs" else flag_outcome(body, images)
 
 
-def _share(text: Any) -> float | None:
-    """Read ``"0.42"``; anything else is no progress."""
-    try:
-        return min(1.0, max(0.0, float(text)))
-    except (TypeError, ValueError):
-        return None
+def images(made: dict[str, Any]) -> list[Artifact]:
+    """Both spellings occur on Kie's pages."""
+    return [Artifact("image", url) for url in urls_of(made.get("resultUrls")) or urls_of(made.get("result_urls"))]
 
 
 @hookimpl

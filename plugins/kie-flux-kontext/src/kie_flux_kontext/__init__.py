@@ -16,13 +16,10 @@ from kie_core import (
     Endpoint,
     Job,
     Outcome,
-    State,
-    failure,
+    flag_outcome,
     hookimpl,
     jobs_outcome,
-    record,
     rename,
-    seconds_between,
     urls_of,
 )
 
@@ -58,8 +55,6 @@ DEDICATED = {
 JOBS_MODEL = "flux1-kontext"
 JOBS = {name: name for name in DEDICATED if name != "model"}
 
-#: ``data.successFlag``.
-STATES: dict[int, State] = {0: "running", 1: "succeeded", 2: "failed", 3: "failed"}
 #: Seconds for which the upstream copy lies there.
 ORIGIN_LIFETIME = 600.0
 
@@ -87,21 +82,14 @@ def nearest_ratio(width: Any, height: Any) -> str:
 
 @hookimpl
 def parse_result(job: Job, body: dict[str, Any]) -> Outcome:
-    if job.wire == "jobs":
-        return jobs_outcome(job, body)
-    data = record(body)
-    flag = data.get("successFlag")
-    state = STATES.get(flag) if isinstance(flag, int) else None
-    took = seconds_between(data.get("createTime"), data.get("completeTime"))
-    if state == "succeeded":
-        made = data.get("response") or {}
-        images = [Artifact("image", url) for url in urls_of(made.get("resultImageUrl"))]
-        if not images:  # the upstream copy is better than nothing
-            images = [Artifact("image", url, lifetime=ORIGIN_LIFETIME) for url in urls_of(made.get("originImageUrl"))]
-        return Outcome("succeeded", tuple(images), seconds=took)
-    if state == "failed":
-        return Outcome("failed", error=failure(data.get("errorCode"), data.get("errorMessage")), seconds=took)
-    return Outcome("running", remark=None if state else f"unknown successFlag {flag!r}")
+    return jobs_outcome(job, body) if job.wire == "jobs" else flag_outcome(body, images)
+
+
+def images(made: dict[str, Any]) -> list[Artifact]:
+    """The result; where it is not named, the upstream copy is better than nothing."""
+    return [Artifact("image", url) for url in urls_of(made.get("resultImageUrl"))] or [
+        Artifact("image", url, lifetime=ORIGIN_LIFETIME) for url in urls_of(made.get("originImageUrl"))
+    ]
 
 
 @hookimpl

@@ -16,13 +16,10 @@ from kie_core import (
     InvalidJob,
     Job,
     Outcome,
-    State,
-    failure,
+    flag_outcome,
     hookimpl,
     jobs_outcome,
-    record,
     rename,
-    seconds_between,
     urls_of,
 )
 
@@ -65,9 +62,6 @@ JOBS = {
 RATIOS = ("16:9", "9:16")
 SECONDS = (4, 6, 8)
 
-#: ``data.successFlag``.
-STATES: dict[int, State] = {0: "running", 1: "succeeded", 2: "failed", 3: "failed"}
-
 
 @hookimpl
 def endpoint_for(job: Job) -> Endpoint:
@@ -87,21 +81,13 @@ def build_payload(job: Job) -> dict[str, JSON]:
 
 @hookimpl
 def parse_result(job: Job, body: dict[str, Any]) -> Outcome:
-    if job.wire == "jobs":
-        return jobs_outcome(job, body)
-    data = record(body)
-    flag = data.get("successFlag")
-    state = STATES.get(flag) if isinstance(flag, int) else None
-    took = seconds_between(data.get("createTime"), data.get("completeTime"))
-    if state == "succeeded":
-        made = data.get("response") or {}
-        videos = [Artifact("video", url) for url in urls_of(made.get("resultUrls"))]
-        whole = [Artifact("video", url, role="whole") for url in urls_of(made.get("fullResultUrls"))]
-        origins = [Artifact("video", url, role="origin") for url in urls_of(made.get("originUrls"))]
-        return Outcome("succeeded", (*videos, *whole, *origins), seconds=took)
-    if state == "failed":
-        return Outcome("failed", error=failure(data.get("errorCode"), data.get("errorMessage")), seconds=took)
-    return Outcome("running", remark=None if state else f"unknown successFlag {flag!r}")
+    return jobs_outcome(job, body) if job.wire == "jobs" else flag_outcome(body, videos)
+
+
+def videos(made: dict[str, Any]) -> list[Artifact]:
+    """The clip; after an extension the whole of it; the original where Kie cropped it."""
+    roles = {"resultUrls": "result", "fullResultUrls": "whole", "originUrls": "origin"}
+    return [Artifact("video", url, role=role) for field, role in roles.items() for url in urls_of(made.get(field))]
 
 
 @hookimpl
