@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from kie_core._blocking import KieBlocking as KieBlocking
     from kie_core._client import Kie as Kie
     from kie_core._client import Task as Task
-    from kie_core._client import load_dispatcher as load_dispatcher
     from kie_core._config import Settings as Settings
     from kie_core._config import load_settings as load_settings
     from kie_core._dispatch import Dispatcher as Dispatcher
+    from kie_core._dispatch import load_dispatcher as load_dispatcher
     from kie_core._errors import BadHandle as BadHandle
     from kie_core._errors import ConfigError as ConfigError
     from kie_core._errors import Fault as Fault
@@ -79,9 +79,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "_answer": ("JOBS_REFUSED",),
     "_blocking": ("BlockingTask", "Interrupted", "KieBlocking"),
-    "_client": ("Kie", "Task", "load_dispatcher"),
+    "_client": ("Kie", "Task"),
     "_config": ("Settings", "load_settings"),
-    "_dispatch": ("Dispatcher",),
+    "_dispatch": ("Dispatcher", "load_dispatcher"),
     "_errors": (
         "BadHandle", "ConfigError", "Fault", "InvalidJob", "JobFailed", "KieError", "Maintenance", "ModelGone", "NoKey",
         "NoPlugin", "NotSent", "OutOfCredits", "PluginBroken", "PluginFailed", "RateLimited", "ReadFailed",

@@ -17,7 +17,7 @@ import stamina
 from kie_core import __version__
 from kie_core._answer import account_refusal, body_of, code_of, message_of
 from kie_core._config import Settings, load_settings
-from kie_core._dispatch import Dispatcher
+from kie_core._dispatch import Dispatcher, load_dispatcher
 from kie_core._errors import (
     JobFailed,
     Maintenance,
@@ -36,9 +36,7 @@ from kie_core._job import Job, Request
 from kie_core._model import Model
 from kie_core._outcome import Outcome
 from kie_core._payload import Payload, payload_of
-from kie_core._plugins import load_plugins
-from kie_core._price import Rates
-from kie_core._registry import Registry, bundled, from_file
+from kie_core._registry import Registry
 from kie_core._submit import send_create
 from kie_core._wait import WAIT_SECONDS, Clock, Schedule, follow
 
@@ -48,19 +46,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("kie_core")
 #: Source: docs.kie.ai/common-api/get-account-credits, read 2026-08-19.
 _CREDITS = Request("GET", "/api/v1/chat/credit")
-
-
-def load_dispatcher(settings: Settings) -> Dispatcher:
-    """Load registries and plugins as *settings* say.
-
-    Raises:
-        RegistryError: The user's registry file is broken or clashes.
-    """
-    registry = bundled()
-    if settings.registry is not None:
-        registry = registry.extended(from_file(settings.registry))
-    plugins = load_plugins(registry, only=settings.plugins, disabled=settings.disable_plugins)
-    return Dispatcher(plugins, Rates(settings.rub_per_usd, settings.markup), settings.wire, settings.callback_url)
 
 
 class Kie:

@@ -10,12 +10,14 @@ from typing import Any, Final
 
 import attrs
 
+from kie_core._config import Settings
 from kie_core._errors import BadHandle, Fault, InvalidJob, ModelGone, PluginFailed, UnknownWire
 from kie_core._job import JOBS_CREATE, JOBS_QUERY, Endpoint, Handle, Job, Request
 from kie_core._model import JSON, Model
 from kie_core._outcome import Outcome, jobs_outcome
-from kie_core._plugins import Plugins
+from kie_core._plugins import Plugins, load_plugins
 from kie_core._price import Price, Rates, quote
+from kie_core._registry import bundled, from_file
 from kie_core._validation import validate
 
 #: The dialect of the V4 contract itself; the core speaks it for every model.
@@ -150,6 +152,19 @@ class Dispatcher:
             handle.job, model, nothing, frozenset(), wire, Price(model.contract, None, None, model.unit), attached=True
         )
         return job, handle.task
+
+
+def load_dispatcher(settings: Settings) -> Dispatcher:
+    """Load registries and plugins as *settings* say.
+
+    Raises:
+        RegistryError: The user's registry file is broken or clashes.
+    """
+    registry = bundled()
+    if settings.registry is not None:
+        registry = registry.extended(from_file(settings.registry))
+    plugins = load_plugins(registry, only=settings.plugins, disabled=settings.disable_plugins)
+    return Dispatcher(plugins, Rates(settings.rub_per_usd, settings.markup), settings.wire, settings.callback_url)
 
 
 def _encoded(job: Job, body: Mapping[str, JSON]) -> bytes:

@@ -208,7 +208,7 @@ def _broken_rules(model: Model, params: Mapping[str, Any]) -> Iterator[Fault]:
 
 def _breaches(rule: Rule, known: Mapping[str, Any]) -> Iterator[Fault]:
     because = (
-        " when " + " and ".join(_condition(name, wanted) for name, wanted in rule.when.items()) if rule.when else ""
+        " when " + " and ".join(condition(name, wanted) for name, wanted in rule.when.items()) if rule.when else ""
     )
     why = f" ({rule.why})" if rule.why else ""
     for name in rule.require:
@@ -225,7 +225,8 @@ def _breaches(rule: Rule, known: Mapping[str, Any]) -> Iterator[Fault]:
                 yield Fault(fault.field, f"{fault.problem}{because}{why}")
 
 
-def _condition(name: str, wanted: Any) -> str:
+def condition(name: str, wanted: Any) -> str:
+    """Say one condition of a rule or a price in words (see `kie_core._model.holds`)."""
     if isinstance(wanted, Mapping):
         if "present" in wanted:
             return f"{name} is {'given' if wanted['present'] else 'not given'}"

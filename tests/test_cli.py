@@ -287,6 +287,16 @@ def test_help_loads_neither_the_http_library_nor_a_plugin(install, acme_source):
     }
 
 
+@pytest.mark.parametrize(
+    "words", [("models", "--all"), ("model", "veo3"), ("payload", "veo3", "prompt=a"), ("plugins",), ("config",)]
+)
+def test_looking_loads_no_http_library(words):
+    """What needs no network does not load it."""
+    modules, _ = modules_after(*words)
+
+    assert not modules & {"httpx", "httpcore", "stamina"}
+
+
 def test_version_is_answered_before_anything_is_loaded():
     """Not even the library of the command line."""
     modules, text = modules_after("--version")

@@ -69,8 +69,8 @@ def generate(
 
 def _client(stack: contextlib.ExitStack, *, sandbox: bool) -> KieBlocking:
     from kie_core._blocking import KieBlocking
-    from kie_core._client import load_dispatcher
     from kie_core._config import load_settings
+    from kie_core._dispatch import load_dispatcher
     from kie_core._wait import Schedule
 
     settings = load_settings({"api_key": "sandbox"} if sandbox else None).settings

@@ -13,8 +13,8 @@ from kie_core._cli.output import as_json, errors_shown, print_json, print_table,
 @errors_shown
 def plugins(as_json: bool) -> None:
     """List the installed plugins, and what is wrong with those that cannot be used."""
-    from kie_core._client import load_dispatcher
     from kie_core._config import load_settings
+    from kie_core._dispatch import load_dispatcher
 
     loaded = load_dispatcher(load_settings().settings).plugins
     if as_json:

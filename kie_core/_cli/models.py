@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from kie_core._cli.output import as_json, errors_shown, print_json, print_table, say
-from kie_core._model import Field, Model
+from kie_core._model import Field, Model, WirePrice
 from kie_core._price import roubles
+from kie_core._validation import condition, describe
 
 if TYPE_CHECKING:
     from kie_core._registry import Registry
@@ -40,8 +41,6 @@ def models(words: tuple[str, ...], everything: bool, as_json: bool) -> None:
 @errors_shown
 def model(model_id: str, as_json: bool) -> None:
     """Show what MODEL takes, makes and costs."""
-    from kie_core._validation import describe
-
     found = _registry().get(model_id)
     if as_json:
         print_json(
@@ -49,6 +48,8 @@ def model(model_id: str, as_json: bool) -> None:
         )
         return
     say(f"{found.id}: {found.title}{_mark(found)}; makes {found.media}, {_price(found)}")
+    for row in found.wire_prices:
+        say(f"at Kie today: {_credits(row)}")
     print_table(
         ("input", "takes", "", "meaning"),
         (
@@ -72,8 +73,8 @@ def model(model_id: str, as_json: bool) -> None:
 
 
 def _registry() -> Registry:
-    from kie_core._client import load_dispatcher
     from kie_core._config import load_settings
+    from kie_core._dispatch import load_dispatcher
 
     return load_dispatcher(load_settings().settings).plugins.registry
 
@@ -94,8 +95,6 @@ def _summary(model: Model) -> dict[str, object]:
 
 
 def _input(field: Field) -> dict[str, object]:
-    from kie_core._validation import describe
-
     return {
         "name": field.name,
         "type": field.type,
@@ -112,6 +111,12 @@ def _price(model: Model) -> str:
     return roubles(model.contract) + (
         f" per {model.unit}" if model.unit and not model.unit.startswith("per") and model.hidden else ""
     )
+
+
+def _credits(row: WirePrice) -> str:
+    amount = "unknown" if row.credits is None else f"{row.credits} credits"
+    when = "".join(f", {condition(name, wanted)}" for name, wanted in row.when.items())
+    return f"{amount}{when}" + (f", on wire {' or '.join(row.wires)}" if row.wires else "")
 
 
 def _mark(model: Model) -> str:

@@ -19,11 +19,15 @@ from kie_core._cli.output import as_json, errors_shown, print_json, say
 @errors_shown
 def payload(model_id: str, pairs: tuple[str, ...], file: str | None, wire: str | None, as_json: bool) -> None:
     """Show what generate would send. Sends nothing, needs no key."""
-    from kie_core._client import Kie
+    from kie_core._config import load_settings
+    from kie_core._dispatch import load_dispatcher
+    from kie_core._payload import payload_of
 
-    kie = Kie()
-    inputs = read_inputs(kie.registry.get(model_id), pairs, file)
-    made = kie.payload(model_id, inputs, wire=wire)
+    settings = load_settings().settings
+    dispatcher = load_dispatcher(settings)
+    inputs = read_inputs(dispatcher.plugins.registry.get(model_id), pairs, file)
+    job = dispatcher.job(model_id, inputs, job_id="not-sent", wire=wire)
+    made = payload_of(dispatcher, job, settings.base_url)
     for warning in made.warnings:
         say(f"warning: {warning}")
     if as_json:
