@@ -85,7 +85,7 @@ class Kie:
             unknown = [name for name in overrides if name not in attrs.fields_dict(Settings)]
             if unknown:
                 raise TypeError(f"unknown setting {unknown[0]!r}; known are {', '.join(attrs.fields_dict(Settings))}")
-            settings = load_settings({"api_key": api_key, **overrides}).settings
+            settings = load_settings({"api_key": api_key, **overrides})
         elif overrides or api_key is not None:
             raise TypeError("give settings, or single values, not both")
         self.settings = settings
@@ -331,6 +331,7 @@ class Task:
             seconds=seconds,
             schedule=kie._schedule,
             clock=kie._clock,
+            at_once=self.job.attached,
         ):
             self._seen(outcome)
             yield outcome
@@ -366,17 +367,17 @@ class Task:
         kie = self._kie
         if not outcome.artifacts:
             raise SaveFailed(self.handle, "the result", "Kie says that the task succeeded, but names no result yet")
-        client = FileClient(version=__version__, seconds=kie.settings.request_timeout)
         target = Path(folder) if folder is not None else kie.settings.out
         stop = threading.Event()
         paths = []
-        for number, artifact in enumerate(outcome.artifacts, 1):
-            saver = Saver(self.handle, self.job, number, target, client, kie.settings.base_url, stop)
-            try:
-                paths.append(await asyncio.to_thread(saver.save, artifact))
-            except asyncio.CancelledError:
-                stop.set()  # the thread ends at its next chunk
-                raise
+        with FileClient(version=__version__, seconds=kie.settings.request_timeout) as client:
+            for number, artifact in enumerate(outcome.artifacts, 1):
+                saver = Saver(self.handle, self.job, number, target, client, kie.settings.base_url, stop)
+                try:
+                    paths.append(await asyncio.to_thread(saver.save, artifact))
+                except asyncio.CancelledError:
+                    stop.set()  # the thread ends at its next chunk
+                    raise
         return paths
 
     @property

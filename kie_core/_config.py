@@ -170,7 +170,7 @@ class Loaded:
 
 def load_settings(
     flags: Mapping[str, Any] | None = None, *, environ: Mapping[str, str] | None = None, folder: Path | None = None
-) -> Loaded:
+) -> Settings:
     """Read all sources and check every value.
 
     Args:
@@ -181,6 +181,13 @@ def load_settings(
     Raises:
         ConfigError: With every fault of every source.
     """
+    return load_with_origins(flags, environ=environ, folder=folder).settings
+
+
+def load_with_origins(
+    flags: Mapping[str, Any] | None = None, *, environ: Mapping[str, str] | None = None, folder: Path | None = None
+) -> Loaded:
+    """Do what `load_settings` does, and say where each value came from."""
     environ = os.environ if environ is None else environ
     user, project = user_file(environ), (folder or Path()) / PROJECT_FILE
     faults: list[str] = []

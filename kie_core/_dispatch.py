@@ -11,7 +11,7 @@ from typing import Any, Final
 import attrs
 
 from kie_core._config import Settings
-from kie_core._errors import BadHandle, Fault, InvalidJob, ModelGone, PluginFailed, UnknownWire
+from kie_core._errors import BadHandle, ConfigError, Fault, InvalidJob, ModelGone, PluginFailed, UnknownWire
 from kie_core._job import JOBS_CREATE, JOBS_QUERY, Endpoint, Handle, Job, Request
 from kie_core._model import JSON, Model
 from kie_core._outcome import Outcome, jobs_outcome
@@ -159,11 +159,15 @@ def load_dispatcher(settings: Settings) -> Dispatcher:
 
     Raises:
         RegistryError: The user's registry file is broken or clashes.
+        ConfigError: No plugin speaks the preferred wire.
     """
     registry = bundled()
     if settings.registry is not None:
         registry = registry.extended(from_file(settings.registry))
     plugins = load_plugins(registry, only=settings.plugins, disabled=settings.disable_plugins)
+    wires = {"dedicated", "jobs", V4}.union(*(record.wires for record in plugins.records))
+    if settings.wire is not None and settings.wire not in wires:
+        raise ConfigError((f"wire is {settings.wire!r}; expected one of {', '.join(sorted(wires))}",))
     return Dispatcher(plugins, Rates(settings.rub_per_usd, settings.markup), settings.wire, settings.callback_url)
 
 

@@ -197,7 +197,7 @@ class NoKey(KieError):
     """Something that needs a key was asked for, and there is none. Nothing was sent."""
 
     def __str__(self) -> str:
-        return "there is no key: set KIE_API_KEY (from https://kie.ai/api-key), or use the sandbox, which needs none"
+        return "there is no key: set KIE_API_KEY (from https://kie.ai/api-key), or try --sandbox, which needs none"
 
 
 @attrs.define
@@ -312,6 +312,11 @@ class ReadFailed(KieError):
 class RecordMissing(ReadFailed):
     """Kie does not know the task: not yet, or not any more."""
 
+    def __str__(self) -> str:
+        return (
+            f"Kie does not know this task, yet or any more ({self.reason}); check the handle, or ask again in a minute"
+        )
+
 
 @attrs.define
 class ReadRefused(KieError):
@@ -330,7 +335,7 @@ class ReadRefused(KieError):
     def __str__(self) -> str:
         return (
             f"Kie does not let this key read the task: {self.message or 'no reason given'} (code {self.code}); "
-            f"the task goes on and is paid: resume it, do not submit it again: kie status {self.handle}"
+            f"the task goes on and is paid: resume it, do not submit it again: kie save {self.handle}"
         )
 
 
@@ -350,8 +355,8 @@ class WaitTimeout(KieError):
 
     def __str__(self) -> str:
         return (
-            f"still {self.state} after {self.waited:.0f} s; the task goes on at Kie and is paid: "
-            f"resume it, do not submit it again: kie status {self.handle}"
+            f"still {self.state} after {self.waited:g} s; the task goes on at Kie and is paid: "
+            f"resume it, do not submit it again: kie save {self.handle}"
         )
 
 
@@ -373,7 +378,8 @@ class JobFailed(KieError):
 
     def __str__(self) -> str:
         code = f" (code {self.code})" if self.code else ""
-        return f"the task {self.state.replace('_', ' ')}: {self.message or 'no reason given'}{code}; {self.handle}"
+        what = {"failed": "the task failed", "expired": "the task is gone"}.get(self.state, f"the task is {self.state}")
+        return f"{what}: {self.message or 'no reason given'}{code} ({self.handle})"
 
 
 @attrs.define

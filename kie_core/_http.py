@@ -13,7 +13,7 @@ import logging
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
@@ -91,7 +91,7 @@ class Http:
         except Exception as error:  # whatever a transport raises: what does not prove "unsent" is unknown
             reason = f"no answer within {seconds:g} s" if isinstance(error, TimeoutError) else _said(error)
             if isinstance(error, httpx.ProxyError) or self._proves_unsent(wire, error):
-                raise NotSent(reason) from None
+                raise NotSent(f"{reason} ({self._base_url})") from None
             if wire.answer is not None:  # it was read to its end; what broke afterwards does not matter
                 return wire.answer
             raise SentWithoutAnswer(reason, redacted(bytes(wire.received), self._key)) from None
@@ -122,7 +122,7 @@ class Http:
         except TimeoutError:
             raise ReadFailed(f"no answer within {seconds:g} s") from None
         except Exception as error:  # a caller's transport may raise anything
-            raise ReadFailed(_said(error)) from None
+            raise ReadFailed(f"{_said(error)} ({self._base_url})") from None
 
     async def close(self) -> None:
         """Close all connections; a caller's transport stays open."""
@@ -314,11 +314,18 @@ def place_of(url: str) -> tuple[str, str, int | None, bool]:
 
 
 class FileClient:
-    """Fetches result files, blocking, for worker threads. Never carries the key."""
+    """Fetches result files, blocking, for worker threads. Never carries the key. Use it in a ``with`` block."""
 
     def __init__(self, *, version: str, seconds: float) -> None:
-        self._headers = {"Accept-Encoding": "identity", "User-Agent": f"kie-core/{version}"}
-        self._timeout = httpx.Timeout(seconds, connect=10.0)
+        headers = {"Accept-Encoding": "identity", "User-Agent": f"kie-core/{version}"}
+        timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
+        self._client = httpx.Client(headers=headers, timeout=timeout, follow_redirects=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
 
     @contextlib.contextmanager
     def open(self, url: str) -> Iterator[tuple[int, Mapping[str, str], Iterator[bytes]]]:
@@ -328,10 +335,7 @@ class FileClient:
             ReadFailed: The connection failed, at any point.
         """
         try:
-            with (
-                httpx.Client(headers=self._headers, timeout=self._timeout, follow_redirects=False) as client,
-                client.stream("GET", url) as response,
-            ):
+            with self._client.stream("GET", url) as response:
                 packed = "content-encoding" in response.headers
                 yield response.status_code, response.headers, response.iter_bytes() if packed else response.iter_raw()
         except (httpx.HTTPError, httpx.InvalidURL) as error:

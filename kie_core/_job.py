@@ -28,7 +28,7 @@ def _frozen_mapping(value: Mapping[str, Any]) -> Mapping[str, Any]:
     return MappingProxyType(dict(value))
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Job:
     """One purchase, decided but not yet made.
 
@@ -49,6 +49,9 @@ class Job:
     price: Price
     #: Known from a handle only: without params, to be read back and never bought.
     attached: bool = attrs.field(default=False, kw_only=True)
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id} {self.model.id} over wire {self.wire}, {self.price}>"
 
     def handle(self, task_id: str | None = None) -> str:
         """Return the text that resumes this job anywhere."""

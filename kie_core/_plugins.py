@@ -43,8 +43,8 @@ class PluginRecord:
         distribution, version: Where it comes from.
         condition: ``ready``, or why it is not used.
         reason: The same in words.
-        wires: The wires that it speaks beside ``v4``, its default first.
-        models: How many models it brought.
+        wires: The wires that it speaks, its default first; ``v4`` is the core's.
+        models: How many models it brought, beside those of the bundled registry.
     """
 
     name: str
@@ -159,6 +159,8 @@ def load_plugins(registry: Registry, *, only: Collection[str] | None = None, dis
         else:
             names = {other for other, same in found.items() if same[0].value == entries[0].value}
             plugins.records.append(_take(plugins, entries[0], names))
+    for name in {*(only or ()), *disabled} - found.keys() - {"none"}:
+        log.warning("no plugin called %r is installed; KIE_PLUGINS or KIE_DISABLE_PLUGINS names it", name)
     for record in plugins.records:
         if record.condition not in ("ready", "disabled"):
             log.warning(

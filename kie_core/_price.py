@@ -36,7 +36,7 @@ class Price:
     Attributes:
         contract: The registry's price in kopecks; None: the registry has none.
         credits: What Kie charges today, in credits; None: not documented for these inputs on this wire.
-        wire: ``credits`` in kopecks.
+        wire: ``credits`` in kopecks, at the exchange rate and with the markup of the settings.
         unit: What the registry's price is for, where it says so.
     """
 
@@ -60,10 +60,10 @@ class Price:
             return "price unknown"
         if self.credits is None:
             return roubles(self.reserve)
-        today = f"{self.credits.normalize():f} credits at Kie today"
+        today = f"Kie charges {self.credits.normalize():f} credits today, {self.usd:f} USD"
         if self.contract is None:
             return f"{roubles(self.reserve)} ({today})"
-        return f"{roubles(self.contract)} ({today}, about {roubles(self.wire)})"
+        return f"{roubles(self.contract)} ({today}; with the markup about {roubles(self.wire)})"
 
 
 def roubles(kopecks: int | None) -> str:

@@ -17,11 +17,14 @@ from kie_core._model import Model, RowError, model_from_row
 from kie_core._validation import default_fault
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Registry:
     """Models by id, in the order of their sources."""
 
     _models: Mapping[str, Model]
+
+    def __repr__(self) -> str:
+        return f"<Registry of {len(self)} models>"
 
     def __iter__(self) -> Iterator[Model]:
         return iter(self._models.values())

@@ -48,7 +48,12 @@ def open_sandbox(registry: Registry) -> AbstractContextManager[str]:
         raise NoSandbox
     known = bundled()
     rows = [
-        {"model_id": model.id, "api_endpoint": model.endpoint, "output_type": f"{model.media}/sandbox"}
+        {
+            "model_id": model.id,
+            "api_endpoint": model.endpoint,
+            "wire_model": model.wire_model,
+            "output_type": f"{model.media}/sandbox",
+        }
         for model in registry
         if model.id not in known
     ]

@@ -81,4 +81,4 @@ def _log(job: Job, judged: Verdict | NotSent) -> None:
         )
     else:
         assert isinstance(judged, (Refused, NotSent))
-        log.warning("job %s: %s", job.id, judged)
+        log.info("job %s: %s", job.id, judged)

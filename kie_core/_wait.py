@@ -72,7 +72,13 @@ class Clock:
 
 
 async def follow(
-    read: Callable[[], Awaitable[Outcome]], *, handle: str, seconds: float, schedule: Schedule, clock: Clock
+    read: Callable[[], Awaitable[Outcome]],
+    *,
+    handle: str,
+    seconds: float,
+    schedule: Schedule,
+    clock: Clock,
+    at_once: bool = False,
 ) -> AsyncIterator[Outcome]:
     """Ask until the task ends; yield every outcome that differs from the one before.
 
@@ -82,6 +88,7 @@ async def follow(
         seconds: How long to wait in all.
         schedule: When to ask.
         clock: The clock to go by.
+        at_once: Ask first and wait then: for a task that may have ended long ago.
 
     Raises:
         WaitTimeout: The time is up; the task goes on.
@@ -95,7 +102,8 @@ async def follow(
         left = started + seconds - clock.now()
         if left <= 0:
             raise WaitTimeout(handle, seconds, last.state if last is not None else patience.doubt)
-        await clock.sleep(min(schedule.delay(asked, random.random()), left))
+        if asked or not at_once:
+            await clock.sleep(min(schedule.delay(asked, random.random()), left))
         outcome = await patience.ask()
         if outcome is None or outcome == last:
             continue

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from typing import Any
 
 import attrs
 
+from kie_core._config import Settings
 from kie_core._dispatch import V4
 from kie_core._errors import InvalidJob, ReadFailed
+from kie_core._examples import example_inputs
 from kie_core._job import Endpoint, Job
-from kie_core._model import Field, Model, model_from_row
+from kie_core._model import Model, model_from_row
 from kie_core._outcome import Outcome
 from kie_core._plugins import check_fit
 from kie_core._price import Rates, quote
 from kie_core._registry import bundled, from_rows
 from kie_core._validation import validate
 
-_RATES = Rates(Decimal("78.58546168958742"), Decimal(2))
+_DEFAULTS = Settings()
+_RATES = Rates(_DEFAULTS.rub_per_usd, _DEFAULTS.markup)
+__all__ = ["check_plugin", "example_inputs", "make_job"]
+
 #: Answers that every plugin meets sooner or later.
 _ODD_ANSWERS: tuple[dict[str, Any], ...] = (
     {},
@@ -57,36 +61,6 @@ def make_job(
     params = validate(found, inputs or {})
     given = frozenset(name for name, value in (inputs or {}).items() if value is not None)
     return Job(job_id, found, params, given, wire, quote(found, params, wire, _RATES))
-
-
-def example_inputs(model: Model) -> dict[str, Any]:
-    """Return the least inputs that *model* takes: every required one, and one of each group of which one is needed."""
-    inputs = {field.name: _example(field) for field in model.inputs if field.required and not field.has_default}
-    for _ in model.rules:  # a rule may ask for an input on which another rule depends
-        try:
-            validate(model, inputs)
-        except InvalidJob as error:
-            inputs |= {fault.field: _example(field) for fault in error.faults if (field := model.input(fault.field))}
-    return inputs
-
-
-def _example(field: Field) -> Any:
-    if field.enum is not None:
-        return field.enum[0]
-    match field.type:
-        case "array":
-            return [_example(field.items) if field.items is not None else "text"] * (field.min_items or 1)
-        case "object":
-            return {member.name: _example(member) for member in field.fields if member.required}
-        case "integer":
-            return int(field.minimum or field.maximum or 1)
-        case "number":
-            return field.minimum or field.maximum or 1
-        case "boolean":
-            return False
-        case _:
-            text = "https://example.com/in.png" if field.format == "uri" else "a cute cat"
-            return text.ljust(field.min_length or 0, ".")[: field.max_length]
 
 
 def check_plugin(plugin: Any, category: str) -> None:

@@ -241,7 +241,7 @@ def test_model_shows_what_it_takes():
     result = run("model", "veo3")
 
     assert "duration_seconds\tinteger 1..8\tdefault 8" in result.stdout
-    assert "docs.kie.ai/veo3-api/generate-veo-3-video, read 2026-08-19" in result.stderr
+    assert "docs.kie.ai/veo3-api/generate-veo-3-video, read 2026-08-19" in result.stdout
 
 
 def test_a_handle_that_is_none_is_usage(monkeypatch):

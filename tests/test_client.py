@@ -406,12 +406,12 @@ def test_an_unknown_setting_is_an_error():
     with pytest.raises(TypeError, match="unknown setting 'base_ulr'"):
         Kie(base_ulr="https://x")
     with pytest.raises(TypeError, match="not both"):
-        Kie("k", settings=load_settings().settings)
+        Kie("k", settings=load_settings())
 
 
 async def test_plugins_can_be_loaded_once_for_many_clients(acme):
     """A web app with a key per user."""
-    dispatcher = load_dispatcher(load_settings().settings)
+    dispatcher = load_dispatcher(load_settings())
 
     assert Kie(KEY, dispatcher=dispatcher).dispatcher is Kie("other-key", dispatcher=dispatcher).dispatcher
 

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from kie_core import ConfigError, Settings, load_settings
-from kie_core._config import user_file
+from kie_core._config import load_with_origins, user_file
 from kie_core._secret import Secret, checked_key, redacted
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -31,7 +31,7 @@ def test_the_first_source_that_speaks_wins(house):
     user.write_text('wire = "v4"\nwait_timeout = 50\nrequest_timeout = 7')
     environ |= {"KIE_WIRE": "dedicated"}
 
-    loaded = load_settings({"wire": None, "markup": 3}, environ=environ, folder=project)
+    loaded = load_with_origins({"wire": None, "markup": 3}, environ=environ, folder=project)
 
     assert loaded.settings.wire == "dedicated"
     assert loaded.settings.wait_timeout == 60.0
@@ -122,7 +122,7 @@ def test_a_key_in_a_file_that_others_read_is_refused(house):
 
     assert KEY not in str(caught.value)
     user.chmod(0o600)
-    assert load_settings(environ=environ, folder=project).settings.api_key.reveal() == KEY
+    assert load_settings(environ=environ, folder=project).api_key.reveal() == KEY
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_addresses_that_are_fine(house, url):
     """A final slash goes, a prefix stays."""
     project, _, environ = house
 
-    assert load_settings({"base_url": url}, environ=environ, folder=project).settings.base_url == url.rstrip("/")
+    assert load_settings({"base_url": url}, environ=environ, folder=project).base_url == url.rstrip("/")
 
 
 def test_names_come_as_text_or_list(house):
@@ -163,7 +163,7 @@ def test_names_come_as_text_or_list(house):
     project, user, environ = house
     user.write_text('disable_plugins = ["suno"]')
 
-    settings = load_settings(environ=environ | {"KIE_PLUGINS": "veo3, suno,"}, folder=project).settings
+    settings = load_settings(environ=environ | {"KIE_PLUGINS": "veo3, suno,"}, folder=project)
 
     assert settings.plugins == ("veo3", "suno")
     assert settings.disable_plugins == ("suno",)
@@ -173,7 +173,9 @@ def test_rows_show_value_and_origin_of_every_setting_but_not_the_key(house):
     """What `kie config` prints."""
     project, _, environ = house
 
-    rows = {row["name"]: row for row in load_settings(environ=environ | {"KIE_API_KEY": KEY}, folder=project).rows()}
+    rows = {
+        row["name"]: row for row in load_with_origins(environ=environ | {"KIE_API_KEY": KEY}, folder=project).rows()
+    }
 
     assert set(rows) == set(attrs.fields_dict(Settings))
     assert rows["api_key"] == rows["api_key"] | {"value": "***", "origin": "environment", "place": "KIE_API_KEY"}
@@ -209,7 +211,7 @@ def test_a_toy_key_masks_nothing():
 
 def test_rates_are_exact():
     """Decimal, from any source."""
-    assert load_settings({"rub_per_usd": "80.10"}).settings.rub_per_usd == Decimal("80.10")
+    assert load_settings({"rub_per_usd": "80.10"}).rub_per_usd == Decimal("80.10")
 
 
 @pytest.mark.parametrize("value", [0.001, "9.9", "nan", "1" + "0" * 400])

@@ -21,8 +21,11 @@ PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
 JOB = make_job("gpt-4o-image", {"prompt": "cat"}, job_id="ab12")
 
 
+CLIENT = FileClient(version="1.0", seconds=5)
+
+
 def saver(folder, *, number=1, api="https://api.kie.ai", job=JOB):
-    return Saver("kie1:ab12:gpt-4o-image:dedicated:t1", job, number, folder, FileClient(version="1.0", seconds=5), api)
+    return Saver("kie1:ab12:gpt-4o-image:dedicated:t1", job, number, folder, CLIENT, api)
 
 
 async def save(server, content, folder, path="/a.png"):

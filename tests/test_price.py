@@ -46,7 +46,7 @@ def test_a_price_reads_like_a_sentence():
     """Both prices are shown."""
     price = quote(bundled().get("gpt-4o-image"), {}, "dedicated", RATES)
 
-    assert str(price) == "39.33 RUB (6 credits at Kie today, about 4.72 RUB)"
+    assert str(price) == "39.33 RUB (Kie charges 6 credits today, 0.030 USD; with the markup about 4.72 RUB)"
 
 
 def test_kopecks_are_rounded_up():

@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import attrs
 import rich_click as click
 
 from kie_core._cli.inputs import read_inputs
-from kie_core._cli.output import INTERRUPTED, UNKNOWN, Progress, as_json, errors_shown, print_json, say
+from kie_core._cli.output import INTERRUPTED, UNKNOWN, Progress, as_json, errors_shown, priced, print_json, say
 from kie_core._errors import KieError
 
 if TYPE_CHECKING:
@@ -73,16 +74,16 @@ def _client(stack: contextlib.ExitStack, *, sandbox: bool) -> KieBlocking:
     from kie_core._dispatch import load_dispatcher
     from kie_core._wait import Schedule
 
-    settings = load_settings({"api_key": "sandbox"} if sandbox else None).settings
+    settings = load_settings({"api_key": "sandbox"} if sandbox else None)
     if not sandbox:
         return stack.enter_context(KieBlocking(settings=settings))
     from kie_core._sandbox import open_sandbox
 
     dispatcher = load_dispatcher(settings)
     url = stack.enter_context(open_sandbox(dispatcher.plugins.registry))
-    settings = load_settings({"base_url": url, "api_key": "sandbox"}).settings
     quick = Schedule(first=0.1, factor=1.1, longest=0.5)
-    return stack.enter_context(KieBlocking(settings=settings, dispatcher=dispatcher, schedule=quick))
+    here = attrs.evolve(settings, base_url=url)
+    return stack.enter_context(KieBlocking(settings=here, dispatcher=dispatcher, schedule=quick))
 
 
 def _probe(folder: Path) -> None:
@@ -135,7 +136,7 @@ def _interrupted(interrupt: KeyboardInterrupt, handle: str, *, as_json: bool) ->
 
     code = INTERRUPTED
     if Handle.parse(handle).task is not None:
-        message = f"interrupted; the task goes on at Kie and is paid: kie status {handle}"
+        message = f"interrupted; the task goes on at Kie and is paid: kie save {handle}"
     elif isinstance(interrupt.__cause__, KieError):
         message = f"interrupted; {interrupt.__cause__}"
     else:
@@ -149,7 +150,7 @@ def _interrupted(interrupt: KeyboardInterrupt, handle: str, *, as_json: bool) ->
 
 def _print(task: BlockingTask, paths: list[Path], *, as_json: bool, lines: list[str]) -> None:
     if as_json:
-        print_json(described(task, files=paths))
+        print_json(described(task, files=paths, price=priced(task.job.price)))
         return
     for line in lines:
         click.echo(line)

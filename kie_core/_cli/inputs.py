@@ -52,7 +52,7 @@ def _read(path: str) -> str:
     try:
         return sys.stdin.read() if path == "-" else Path(path).expanduser().read_text(encoding="utf-8")
     except (OSError, RuntimeError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"cannot read {path!r}: {error}; write @@ for a value that begins with @") from error
+        raise click.UsageError(f"cannot read {path!r}: {error}; a text file in UTF-8 is expected") from error
 
 
 def _object(path: str) -> dict[str, Any]:

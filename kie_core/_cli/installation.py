@@ -16,7 +16,7 @@ def plugins(as_json: bool) -> None:
     from kie_core._config import load_settings
     from kie_core._dispatch import load_dispatcher
 
-    loaded = load_dispatcher(load_settings().settings).plugins
+    loaded = load_dispatcher(load_settings()).plugins
     if as_json:
         print_json([attrs.asdict(record) for record in loaded.records])
         return
@@ -28,7 +28,7 @@ def plugins(as_json: bool) -> None:
                 record.distribution,
                 record.version,
                 record.condition,
-                " ".join((*record.wires, "v4")),
+                " ".join(record.wires),
                 record.reason,
             )
             for record in loaded.records
@@ -44,9 +44,9 @@ def plugins(as_json: bool) -> None:
 @errors_shown
 def config(as_json: bool) -> None:
     """Show every setting and where its value came from."""
-    from kie_core._config import load_settings
+    from kie_core._config import load_with_origins
 
-    rows = load_settings().rows()
+    rows = load_with_origins().rows()
     if as_json:
         print_json(rows)
         return

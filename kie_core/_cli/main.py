@@ -13,7 +13,7 @@ from kie_core._cli.generate import generate
 from kie_core._cli.installation import config, plugins
 from kie_core._cli.models import model, models
 from kie_core._cli.payload import payload
-from kie_core._cli.tasks import credits, status
+from kie_core._cli.tasks import credits, save, status
 
 COMMANDS = "kie_core.commands"
 
@@ -68,7 +68,8 @@ def kie(verbose: int) -> None:
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.getLogger("kie_core").setLevel(level)
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # that a question was repeated is in our own log
 
 
-for command in (generate, models, model, payload, status, credits, plugins, config):
+for command in (generate, models, model, payload, status, save, credits, plugins, config):
     kie.add_command(command)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from kie_core._cli.output import as_json, errors_shown, print_json, print_table, say
+from kie_core._errors import InvalidJob, KieError
+from kie_core._examples import example_inputs, example_value
 from kie_core._model import Field, Model, WirePrice
 from kie_core._price import roubles
 from kie_core._validation import condition, describe
 
 if TYPE_CHECKING:
-    from kie_core._registry import Registry
+    from kie_core._dispatch import Dispatcher
 
 
 @click.command()
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 @errors_shown
 def models(words: tuple[str, ...], everything: bool, as_json: bool) -> None:
     """List the models with their prices; WORDS narrow the list."""
-    found = _registry().search(words, everything=everything)
+    found = _dispatcher().plugins.registry.search(words, everything=everything)
     if as_json:
         print_json([_summary(model) for model in found])
         return
@@ -41,15 +44,16 @@ def models(words: tuple[str, ...], everything: bool, as_json: bool) -> None:
 @errors_shown
 def model(model_id: str, as_json: bool) -> None:
     """Show what MODEL takes, makes and costs."""
-    found = _registry().get(model_id)
+    dispatcher = _dispatcher()
+    found = dispatcher.plugins.registry.get(model_id)
     if as_json:
         print_json(
             {**_summary(found), "inputs": [_input(field) for field in found.inputs], "source": found.source or None}
         )
         return
-    say(f"{found.id}: {found.title}{_mark(found)}; makes {found.media}, {_price(found)}")
+    click.echo(f"{found.id}: {found.title}{_mark(found)}; makes {found.media}, {_price(found)}")
     for row in found.wire_prices:
-        say(f"at Kie today: {_credits(row)}")
+        click.echo(f"Kie charges today: {_credits(row)}")
     print_table(
         ("input", "takes", "", "meaning"),
         (
@@ -62,21 +66,19 @@ def model(model_id: str, as_json: bool) -> None:
             for field in found.inputs
         ),
     )
-    example = " ".join(
-        f"{field.name}={_example(field)}" for field in found.inputs if field.required and not field.has_default
-    )
-    say(f"try: kie generate {found.id} {example} --sandbox")
-    for remark in filter(None, (found.note, found.caution)):
-        say(f"note: {remark}")
+    for remark in filter(None, (*(rule.why for rule in found.rules), found.note, found.caution)):
+        click.echo(f"note: {remark}")
+    if found.status != "gone":
+        click.echo(f"try: kie generate {found.id} {_example(dispatcher, found)} --sandbox")
     if found.source:
-        say(f"source: {found.source}")
+        click.echo(f"source: {found.source}")
 
 
-def _registry() -> Registry:
+def _dispatcher() -> Dispatcher:
     from kie_core._config import load_settings
     from kie_core._dispatch import load_dispatcher
 
-    return load_dispatcher(load_settings().settings).plugins.registry
+    return load_dispatcher(load_settings())
 
 
 def _summary(model: Model) -> dict[str, object]:
@@ -123,9 +125,16 @@ def _mark(model: Model) -> str:
     return {"gone": " (gone)", "unclear": " (unclear)"}.get(model.status, "")
 
 
-def _example(field: Field) -> str:
-    if field.enum:
-        return shlex.quote(str(field.enum[0]))
-    if field.format == "uri" or (field.items is not None and field.items.format == "uri"):
-        return "https://example.com/in.png"
-    return {"integer": "1", "number": "1", "boolean": "true"}.get(field.type, '"a cute cat"')
+def _example(dispatcher: Dispatcher, model: Model) -> str:
+    """Return inputs that can be typed as they stand: those that the model and its plugin ask for."""
+    inputs = example_inputs(model)
+    try:
+        dispatcher.request(dispatcher.job(model.id, inputs, job_id="not-sent"))
+    except InvalidJob as error:  # the plugin asks for more than the contract
+        inputs |= {fault.field: example_value(field) for fault in error.faults if (field := model.input(fault.field))}
+    except KieError:  # without its plugin the contract has to do
+        pass
+    return " ".join(
+        shlex.quote(f"{name}={value if isinstance(value, str) else json.dumps(value)}")
+        for name, value in inputs.items()
+    )

@@ -7,7 +7,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, ParamSpec, TypeVar
 
 import rich_click as click
 
@@ -26,6 +26,9 @@ from kie_core._errors import (
     UnknownWire,
     WaitTimeout,
 )
+
+if TYPE_CHECKING:
+    from kie_core._price import Price
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -86,6 +89,16 @@ def print_json(value: Any) -> None:
     click.echo(_encodable(json.dumps(plain(value), ensure_ascii=False, indent=2), sys.stdout))
 
 
+def priced(price: Price) -> dict[str, Any]:
+    """Return *price* for ``--json``: the contract's in roubles, Kie's in credits and US dollars, and in roubles."""
+    return {
+        "rub": None if price.contract is None else price.contract / 100,
+        "credits": price.credits,
+        "usd": price.usd,
+        "wire_rub": None if price.wire is None else price.wire / 100,
+    }
+
+
 def _encodable(text: str, stream: Any) -> str:
     """Escape what *stream* cannot show: half surrogates of Kie's, Cyrillic on an ASCII terminal."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
@@ -119,10 +132,10 @@ class Progress:
     def __enter__(self) -> Progress:
         if sys.stderr.isatty():
             from rich.console import Console
-            from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
             from rich.progress import Progress as RichProgress
 
-            columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+            columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
             self._bar = self._stack.enter_context(RichProgress(*columns, console=Console(stderr=True), transient=True))
             self._task = self._bar.add_task("submitted", total=None)
         return self

@@ -7,7 +7,7 @@ import json
 import rich_click as click
 
 from kie_core._cli.inputs import read_inputs
-from kie_core._cli.output import as_json, errors_shown, print_json, say
+from kie_core._cli.output import as_json, errors_shown, priced, print_json, say
 
 
 @click.command()
@@ -23,7 +23,7 @@ def payload(model_id: str, pairs: tuple[str, ...], file: str | None, wire: str |
     from kie_core._dispatch import load_dispatcher
     from kie_core._payload import payload_of
 
-    settings = load_settings().settings
+    settings = load_settings()
     dispatcher = load_dispatcher(settings)
     inputs = read_inputs(dispatcher.plugins.registry.get(model_id), pairs, file)
     job = dispatcher.job(model_id, inputs, job_id="not-sent", wire=wire)
@@ -31,15 +31,9 @@ def payload(model_id: str, pairs: tuple[str, ...], file: str | None, wire: str |
     for warning in made.warnings:
         say(f"warning: {warning}")
     if as_json:
-        price = {
-            "rub": None if made.price.contract is None else made.price.contract / 100,
-            "credits": made.price.credits,
-            "usd": made.price.usd,
-            "wire_rub": None if made.price.wire is None else made.price.wire / 100,
-        }
         names = ("model", "category", "wire", "params", "method", "url", "body")
-        print_json({**{name: getattr(made, name) for name in names}, "price": price})
+        print_json({**{name: getattr(made, name) for name in names}, "price": priced(made.price)})
         return
-    say(f"{made.model} over wire {made.wire}: {made.price}")
+    click.echo(f"{made.model} over wire {made.wire}: {made.price}")
     click.echo(f"{made.method} {made.url}")
     click.echo(json.dumps(made.body, ensure_ascii=False, indent=2))

@@ -1,11 +1,14 @@
-"""``kie status`` and ``kie credits``: questions, free of charge."""
+"""``kie status``, ``kie save`` and ``kie credits``: questions, free of charge."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import rich_click as click
 
 from kie_core._cli.generate import described
-from kie_core._cli.output import as_json, errors_shown, print_json, say
+from kie_core._cli.output import Progress, as_json, errors_shown, print_json, say
+from kie_core._price import USD_PER_CREDIT
 
 
 @click.command()
@@ -30,6 +33,31 @@ def status(handle: str, as_json: bool) -> None:
 
 
 @click.command()
+@click.argument("handle")
+@click.option(
+    "--out", metavar="FOLDER", type=click.Path(path_type=Path, file_okay=False), help="Where to save results."
+)
+@click.option("--wait", "wait_timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="How long to wait.")
+@as_json
+@errors_shown
+def save(handle: str, out: Path | None, wait_timeout: float | None, as_json: bool) -> None:
+    """Wait for the task of HANDLE if need be, and save what it made. Buys nothing."""
+    from kie_core._blocking import KieBlocking
+
+    with KieBlocking() as kie:
+        task = kie.attach(handle)
+        with Progress() as progress:
+            for outcome in task.updates(wait_timeout):
+                progress.show(outcome.state, outcome.progress)
+        paths = task.save(out)
+        if as_json:
+            print_json(described(task, files=paths))
+            return
+    for path in paths:
+        click.echo(str(path))
+
+
+@click.command()
 @as_json
 @errors_shown
 def credits(as_json: bool) -> None:
@@ -39,6 +67,6 @@ def credits(as_json: bool) -> None:
     with KieBlocking() as kie:
         balance = kie.credits()
     if as_json:
-        print_json({"credits": balance, "usd": float(balance) * 0.005})
+        print_json({"credits": balance, "usd": balance * USD_PER_CREDIT})
         return
     click.echo(f"{balance.normalize():f}")

@@ -173,7 +173,7 @@ def test_core_and_one_plugin(tmp_path_factory, clone, everything):
 
 
 def test_the_plugin_of_the_readme_works_as_it_stands(everything, tmp_path):
-    """Two files from the page, pip install, and it generates in the sandbox over the v4 wire."""
+    """Two files from the page, pip install, and it generates in the sandbox over its own wire and v4."""
     toml = re.search(r"```toml\n(.*?)```", README, re.DOTALL)[1]
     code = next(code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "@hookimpl" in code)
     assert len(code.splitlines()) < 60
@@ -182,7 +182,8 @@ def test_the_plugin_of_the_readme_works_as_it_stands(everything, tmp_path):
 
     everything.run("pip", "install", "-q", str(tmp_path))
     try:
-        made = everything.run("kie", "generate", "acme-sketch", "prompt=a boat", "--wire", "v4", "--sandbox")
+        made = everything.run("kie", "generate", "acme-sketch", "prompt=a boat", "--sandbox")
+        over_v4 = everything.run("kie", "generate", "acme-sketch", "prompt=a boat", "--sandbox", "--wire", "v4")
         check = (
             "import acme_kie_sketch; from kie_core.testing import check_plugin; check_plugin(acme_kie_sketch, 'sketch')"
         )
@@ -191,6 +192,7 @@ def test_the_plugin_of_the_readme_works_as_it_stands(everything, tmp_path):
         everything.run("pip", "uninstall", "-q", "-y", "acme-kie-sketch")
 
     assert (everything.home / made.stdout.strip()).read_bytes().startswith(b"\x89PNG")
+    assert (everything.home / over_v4.stdout.strip()).read_bytes().startswith(b"\x89PNG")
     assert "12.50 RUB" in made.stderr
 
 

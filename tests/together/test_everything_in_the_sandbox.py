@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -130,7 +131,7 @@ def test_credits_go_down_by_todays_price(kie):
     assert before - kie.credits() == task.job.price.credits == 6
 
 
-ALL = load_dispatcher(load_settings(environ={}).settings)
+ALL = load_dispatcher(load_settings(environ={}))
 USABLE = [model for model in ALL.plugins.registry if model.status != "gone"]
 
 
@@ -255,7 +256,7 @@ def test_generate_in_the_sandbox_prints_the_path_of_a_picture(tmp_path):
 
     assert result.exit_code == 0, result.stderr
     assert result.stdout.splitlines() == [str(path) for path in tmp_path.iterdir()]
-    assert "39.33 RUB (6 credits at Kie today, about 4.72 RUB)" in result.stderr
+    assert "39.33 RUB (Kie charges 6 credits today, 0.030 USD; with the markup about 4.72 RUB)" in result.stderr
     assert "accepted: kie1:" in result.stderr
     assert "running" in result.stderr
 
@@ -284,6 +285,33 @@ def test_no_wait_then_status(monkeypatch, world):
     assert credits == "999994\n"
 
 
+def test_save_finishes_what_was_only_submitted(monkeypatch, world, tmp_path):
+    """Another day, another process: the handle, and no second create."""
+    with serve(sandbox=world) as url:
+        monkeypatch.setenv("KIE_BASE_URL", url)
+        monkeypatch.setenv("KIE_API_KEY", KEY)
+        handle = run("generate", "gpt-4o-image", "prompt=a cat", "--no-wait").stdout.strip()
+        saved = run("save", handle, "--out", str(tmp_path))
+
+    assert saved.exit_code == 0, saved.stderr
+    assert saved.stdout.splitlines() == [str(path) for path in tmp_path.iterdir()]
+    assert len(world.tasks) == 1
+
+
+def test_every_example_that_the_help_prints_can_be_typed():
+    """The line after "try:" is accepted, for every model that is offered."""
+    models = [row["id"] for row in json.loads(run("models", "--all", "--json").stdout) if row["status"] != "gone"]
+    refused = []
+    for model_id in models:
+        line = next(line for line in run("model", model_id).stdout.splitlines() if line.startswith("try: "))
+        words = shlex.split(line)[3:-1]
+        if run("payload", *words).exit_code:
+            refused.append(line)
+
+    assert len(models) == 194
+    assert refused == []
+
+
 def test_a_wait_that_ends_early_has_its_own_exit_code(monkeypatch):
     """5: timed out, the task goes on; the handle is in the message."""
     with serve(speed=0.001) as url:
@@ -292,7 +320,7 @@ def test_a_wait_that_ends_early_has_its_own_exit_code(monkeypatch):
         result = run("generate", "gpt-4o-image", "prompt=a cat", "--wait", "0.1")
 
     assert result.exit_code == 5
-    assert "do not submit it again: kie status kie1:" in result.stderr
+    assert "do not submit it again: kie save kie1:" in result.stderr
 
 
 @pytest.mark.parametrize(("credits", "prompt", "code"), [(1, "a cat", 4), (100, "a cat [refuse]", 1)])
@@ -321,7 +349,7 @@ def test_ctrl_c_names_the_handle_and_says_that_the_task_goes_on(monkeypatch, tmp
 
     assert process.returncode == 130
     assert out == ""
-    assert "goes on at Kie and is paid: kie status kie1:" in err
+    assert "goes on at Kie and is paid: kie save kie1:" in err
     assert "Traceback" not in err
 
 

@@ -84,7 +84,7 @@ class Sandbox:
         credits: The balance to begin with; goes down with every task, and back up with a failed one.
         speed: How much faster than real time tasks move.
         models: Further models, as rows of the registry with ``model_id``, ``output_type`` and perhaps
-            ``api_endpoint``: what a gateway that speaks the V4 contract would serve.
+            ``api_endpoint`` (then a V4 route serves it) and ``wire_model`` (then createTask takes that name too).
         creates_per_10_seconds: Kie's limit; more are refused with code 429. None: no limit.
         clock: Seconds since 1970; for tests.
     """
@@ -105,9 +105,10 @@ class Sandbox:
         self._clock = clock
         self._limit = creates_per_10_seconds
         self._recent: deque[float] = deque()
-        self._models = {row["model_id"]: row for row in models}
+        rows = list(models)
+        self._models = {row[name]: row for row in rows for name in ("model_id", "wire_model") if row.get(name)}
         self._v4 = dict(wire()["v4"])
-        for row in self._models.values():
+        for row in rows:
             if row.get("api_endpoint"):
                 self._v4[row["api_endpoint"]] = {"output_type": row["output_type"], "required": []}
 
