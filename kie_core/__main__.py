@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
     """Run the command line. ``--version`` is answered before anything else is loaded."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller: no reason to fail after a purchase
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115  (for the whole process)
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write("\n".join([*_versions(), ""]))
         return

@@ -34,16 +34,17 @@ class BrokenSandbox(KieError):
         return f"the sandbox {self.entry!r} cannot be loaded: {self.reason}; try: pip install -U kie-sandbox"
 
 
-def open_sandbox(registry: Registry) -> AbstractContextManager[str]:
+def open_sandbox(registry: Registry, group: str = GROUP) -> AbstractContextManager[str]:
     """Return a context manager that serves a fake Kie on this machine and gives its base URL.
 
     Args:
         registry: Its models that are not bundled are served too.
+        group: The entry points among which it is looked for; the first by name is taken.
 
     Raises:
         NoSandbox, BrokenSandbox: There is none to open.
     """
-    entry = next(iter(entry_points(group=GROUP)), None)
+    entry = next(iter(sorted(entry_points(group=group), key=lambda entry: entry.name)), None)
     if entry is None:
         raise NoSandbox
     known = bundled()

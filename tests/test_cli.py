@@ -12,7 +12,7 @@ from click.testing import CliRunner
 import kie_core
 from kie_core._cli.inputs import read_inputs
 from kie_core._cli.main import kie
-from kie_core._cli.output import exit_code
+from kie_core._cli.output import exit_code, print_json
 from kie_core._errors import (
     BadHandle,
     ConfigError,
@@ -28,6 +28,8 @@ from kie_core._errors import (
     WaitTimeout,
 )  # fmt: skip
 from kie_core._model import model_from_row
+from kie_core._registry import bundled
+from kie_core._sandbox import BrokenSandbox, NoSandbox, open_sandbox
 
 KEY = "0123456789abcdef0123456789abcdef"
 KINDS = model_from_row(
@@ -312,3 +314,40 @@ def test_importing_the_package_loads_nothing():
     )
 
     assert not set(done.stdout.split()) & (HEAVY | {"click", "attrs", "pluggy"})
+
+
+def test_json_survives_text_that_is_half_a_character(capsys):
+    """Kie's texts come from outside."""
+    print_json({"message": "\ud800 и \u2603"})
+
+    assert json.loads(capsys.readouterr().out)["message"] in ("\ud800 и \u2603", "\\ud800 и \u2603")
+
+
+def test_a_misspelt_wire_is_an_error(acme, monkeypatch):
+    """Not a silent default."""
+    monkeypatch.setenv("KIE_WIRE", "dedcated")
+
+    result = run("payload", acme, "prompt=cat")
+
+    assert result.exit_code == 2
+    assert "expected one of dedicated, jobs, v4" in result.stderr
+
+
+def test_a_broken_command_is_a_message_not_a_traceback(install):
+    """Foreign code that cannot be imported."""
+    install("kie-odd", {"odd": "kie_odd_test:nothing"}, {"kie_odd_test": "1 / 0"}, group="kie_core.commands")
+
+    result = run("odd")
+
+    assert result.exit_code == 1
+    assert "ZeroDivisionError" in result.stderr
+
+
+def test_a_broken_sandbox_is_an_error_that_says_so(install):
+    """And none at all names the line that installs it."""
+    install("kie-odd", {"odd": "kie_odd_test:nothing"}, {"kie_odd_test": "1 / 0"}, group="test.sandboxes")
+
+    with pytest.raises(BrokenSandbox, match="ZeroDivisionError"):
+        open_sandbox(bundled(), "test.sandboxes")
+    with pytest.raises(NoSandbox, match="pip install kie-sandbox"):
+        open_sandbox(bundled(), "test.none")

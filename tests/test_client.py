@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import subprocess
+import sys
 import threading
 
 import httpx
@@ -545,3 +548,28 @@ def test_closing_waits_for_creates_of_other_threads(acme):
     thread.join(timeout=10)
 
     assert tasks == ["t1"]
+
+
+def test_ctrl_c_during_a_create_waits_for_the_answer_and_names_the_task(acme):
+    """A real signal, in a process of its own."""
+    code = """
+import os, signal, threading, time
+from kie_core import Interrupted, KieBlocking
+import httpx, asyncio
+class Slow(httpx.AsyncBaseTransport):
+    async def handle_async_request(self, request):
+        threading.Thread(target=lambda: (time.sleep(0.1), os.kill(os.getpid(), signal.SIGINT))).start()
+        await asyncio.sleep(0.5)
+        return httpx.Response(200, json={"code": 200, "data": {"taskId": "t1"}})
+with KieBlocking("0123456789abcdef", transport=Slow()) as kie:
+    try:
+        kie.submit("acme-sketch", {"prompt": "a"})
+    except Interrupted as interrupt:
+        print(interrupt.handle)
+"""
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environ, check=False, timeout=60
+    )
+
+    assert done.stdout.strip().endswith(":t1"), done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -378,3 +379,40 @@ async def test_the_asynchronous_client_in_one_piece(world, tmp_path):
             paths = await task.save(tmp_path)
 
     assert paths[0].suffix == ".png"
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_the_purchase(monkeypatch, world, tmp_path):
+    """Exit code 2, and no create."""
+    (tmp_path / "file").write_text("in the way")
+    with serve(sandbox=world) as url:
+        monkeypatch.setenv("KIE_BASE_URL", url)
+        monkeypatch.setenv("KIE_API_KEY", KEY)
+        result = run("generate", "gpt-4o-image", "prompt=a cat", "--out", str(tmp_path / "file" / "sub"))
+
+    assert result.exit_code == 2
+    assert "nothing was bought" in " ".join(result.stderr.replace("│", " ").split())
+    assert world.tasks == {}
+
+
+def test_nobody_listening_on_stderr_stops_no_purchase_half_way(monkeypatch, world, tmp_path):
+    """The result still goes to stdout."""
+    with serve(sandbox=world) as url:
+        words = f"{sys.executable} -m kie_core generate gpt-4o-image prompt=cat --out {tmp_path} --json 2>&-"
+        environ = {**os.environ, "KIE_BASE_URL": url, "KIE_API_KEY": KEY}
+        done = subprocess.run(
+            ["bash", "-c", words], capture_output=True, text=True, env=environ, check=False, timeout=60
+        )
+
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["state"] == "succeeded"
+
+
+def test_the_tree_of_one_command_shows_no_key_anywhere(monkeypatch, world, tmp_path):
+    """stdout, stderr at -vv, files."""
+    with serve(sandbox=world) as url:
+        monkeypatch.setenv("KIE_BASE_URL", url)
+        monkeypatch.setenv("KIE_API_KEY", KEY)
+        result = run("-vv", "generate", "gpt-4o-image", "prompt=a cat", "--out", str(tmp_path))
+
+    assert KEY not in result.stdout + result.stderr
+    assert all(KEY.encode() not in path.read_bytes() for path in tmp_path.iterdir())
