@@ -133,6 +133,7 @@ class KieBlocking:
         Raises:
             Interrupted: Ctrl-C came after the create; the task is bought and named.
         """
+        self._kie._wait_seconds(wait_timeout, "image")  # a bad one is found before anything is bought
         task = self.submit(model, inputs, wire=wire)
         try:
             task.wait(wait_timeout)

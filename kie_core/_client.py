@@ -33,7 +33,7 @@ from kie_core._errors import (
 from kie_core._files import Saver
 from kie_core._http import FileClient, Http
 from kie_core._job import Job, Request
-from kie_core._model import Model
+from kie_core._model import Media, Model
 from kie_core._outcome import Outcome
 from kie_core._payload import Payload, payload_of
 from kie_core._registry import Registry
@@ -60,7 +60,8 @@ class Kie:
         transport: An asynchronous transport of the HTTP library, in place of ours. It stays
             yours: the client does not close it. Unless it reports what it sends, a connection
             that it could not make counts as unknown, not as unsent.
-        dispatcher: From `load_dispatcher`, to be shared by many clients; None: one of its own.
+        dispatcher: From `load_dispatcher`, to be shared by many clients; None: one of its own. Its
+            preferred wire, callback URL and rates count, not those of this client's settings.
         schedule: When to ask for results.
         clock: For tests.
         **overrides: Any other setting by its name: ``base_url=...``, ``wire="jobs"``.
@@ -202,6 +203,7 @@ class Kie:
         Raises:
             What `submit` and `Task.wait` raise.
         """
+        self._wait_seconds(wait_timeout, "image")  # a bad one is found before anything is bought
         task = await self.submit(model, inputs, wire=wire)
         await task.wait(wait_timeout)
         return task
@@ -218,6 +220,19 @@ class Kie:
         job, task_id = self._dispatcher.attached(handle)
         return Task(self, job, task_id)
 
+    def _wait_seconds(self, wait_timeout: float | None, media: Media) -> float:
+        """Return how long a wait lasts: as said, else as set, else by the kind of *media*.
+
+        Raises:
+            ValueError: ``wait_timeout`` is negative or not a number.
+        """
+        seconds = wait_timeout if wait_timeout is not None else self.settings.wait_timeout
+        if seconds is None:
+            return WAIT_SECONDS[media]
+        if not seconds >= 0:
+            raise ValueError(f"wait_timeout is {seconds!r}; expected seconds, 0 or more")
+        return seconds
+
     async def credits(self) -> Decimal:
         """Return the balance in credits; one is 0.005 USD. Free.
 
@@ -230,11 +245,8 @@ class Kie:
         async for attempt in stamina.retry_context(on=later, attempts=3, timeout=None):
             with attempt:
                 body = await self._ask(_CREDITS)
-                if (
-                    code_of(body) != 200
-                    or isinstance(body.get("data"), bool)
-                    or not isinstance(body.get("data"), (int, float))
-                ):
+                balance = body.get("data")
+                if code_of(body) != 200 or isinstance(balance, bool) or not isinstance(balance, (int, float)):
                     raise ReadFailed(f"{message_of(body) or 'no message'} (code {body.get('code')!r})")
         return Decimal(str(body["data"]))
 
@@ -320,11 +332,7 @@ class Task:
             ValueError: ``wait_timeout`` is negative or not a number.
         """
         kie = self._kie
-        seconds = wait_timeout if wait_timeout is not None else kie.settings.wait_timeout
-        if seconds is None:
-            seconds = WAIT_SECONDS[self.job.model.media]
-        if not seconds >= 0:
-            raise ValueError(f"wait_timeout is {seconds!r}; expected seconds, 0 or more")
+        seconds = kie._wait_seconds(wait_timeout, self.job.model.media)
         async for outcome in follow(
             lambda: kie._read(self.job, self.id),
             handle=self.handle,

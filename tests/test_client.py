@@ -294,6 +294,10 @@ async def test_a_wait_of_no_length_is_an_error(fake, seconds):
             await task.wait(seconds)
         with pytest.raises(WaitTimeout):
             await task.wait(0)
+        with pytest.raises(ValueError, match="expected seconds"):
+            await kie.generate("acme-sketch", {"prompt": "cat"}, wait_timeout=seconds)
+
+    assert fake.creates == 1
 
 
 async def test_half_an_answer_with_a_task_id_gives_a_handle_that_can_be_read(fake):
