@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from kie_core._outcome import failure as failure
     from kie_core._outcome import flag_outcome as flag_outcome
     from kie_core._outcome import jobs_outcome as jobs_outcome
+    from kie_core._outcome import part as part
     from kie_core._outcome import record as record
     from kie_core._outcome import seconds_between as seconds_between
     from kie_core._outcome import urls_of as urls_of
@@ -91,7 +92,7 @@ _HOMES = {
     "_job": ("Endpoint", "Job"),
     "_model": ("JSON", "Field", "Model"),
     "_outcome": (
-        "Artifact", "Failure", "Outcome", "State", "failure", "flag_outcome", "jobs_outcome", "record",
+        "Artifact", "Failure", "Outcome", "State", "failure", "flag_outcome", "jobs_outcome", "part", "record",
         "seconds_between", "urls_of",
     ),
     "_payload": ("Payload",),

@@ -107,6 +107,12 @@ def record(body: Mapping[str, Any]) -> dict[str, Any]:
     return data
 
 
+def part(data: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the object ``data[name]``; an empty one where it is missing, null or something else."""
+    value = data.get(name)
+    return value if isinstance(value, dict) else {}
+
+
 def failure(code: Any, message: Any) -> Failure:
     """Make a `Failure` of what Kie sent as code (number or word) and message."""
     return Failure(str(message or "Kie gave no reason"), None if code in (None, "", 0) else str(code))
@@ -166,8 +172,7 @@ def flag_outcome(body: Mapping[str, Any], artifacts: Callable[[dict[str, Any]], 
     took = seconds_between(data.get("createTime"), data.get("completeTime"))
     progress = _share(data.get("progress"))
     if state == "succeeded":
-        made = data.get("response")
-        found = tuple(artifacts(made)) if isinstance(made, dict) else ()
+        found = tuple(artifacts(part(data, "response")))
         return Outcome("succeeded", found, progress=progress, seconds=took)
     if state == "failed":
         return Outcome("failed", error=failure(data.get("errorCode"), data.get("errorMessage")), seconds=took)
@@ -224,9 +229,7 @@ def jobs_outcome(job: Job, body: Mapping[str, Any]) -> Outcome:
 
 
 def _jobs_artifacts(media: Media, data: Mapping[str, Any]) -> tuple[Artifact, ...]:
-    result = data.get("response")
-    if not isinstance(result, dict):
-        result = _loaded(data.get("resultJson"))
+    result = part(data, "response") or _loaded(data.get("resultJson"))
     found = [Artifact(media, url) for url in urls_of(result.get("resultUrls"))]
     for name, role in _JOBS_EXTRAS.items():
         found += [Artifact("image" if "Frame" in name else media, url, role=role) for url in urls_of(result.get(name))]

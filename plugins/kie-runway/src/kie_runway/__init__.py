@@ -20,6 +20,7 @@ from kie_core import (
     failure,
     hookimpl,
     jobs_outcome,
+    part,
     record,
     rename,
     urls_of,
@@ -80,7 +81,7 @@ def parse_result(job: Job, body: dict[str, Any]) -> Outcome:
     if data.get("expireFlag") == 1:
         return Outcome("expired", error=failure(None, "Kie has deleted the file"))
     if state == "succeeded":
-        made = data.get("videoInfo") or {}
+        made = part(data, "videoInfo")
         videos = [Artifact("video", url) for url in urls_of(made.get("videoUrl"))]
         covers = [Artifact("image", url, role="cover") for url in urls_of(made.get("imageUrl"))]
         return Outcome("succeeded", (*videos, *(covers if videos else ())))

@@ -19,6 +19,7 @@ from kie_core import (
     failure,
     hookimpl,
     jobs_outcome,
+    part,
     record,
     rename,
     urls_of,
@@ -109,8 +110,9 @@ def parse_result(job: Job, body: dict[str, Any]) -> Outcome:
 
 def tracks(data: dict[str, Any]) -> tuple[Artifact, ...]:
     """Return the songs that are finished, then their covers. A track without ``audioUrl`` is still being made."""
-    made = (data.get("response") or {}).get("sunoData") or []
-    finished = [track for track in made if isinstance(track, dict) and urls_of(track.get("audioUrl"))]
+    made = part(data, "response").get("sunoData")
+    listed = made if isinstance(made, list) else []
+    finished = [track for track in listed if isinstance(track, dict) and urls_of(track.get("audioUrl"))]
     songs = [Artifact("audio", url) for track in finished for url in urls_of(track["audioUrl"])]
     covers = [Artifact("image", url, role="cover") for track in finished for url in urls_of(track.get("imageUrl"))]
     return (*songs, *covers)
