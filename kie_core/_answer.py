@@ -107,13 +107,14 @@ def verdict(answer: Answer, refused: Sequence[tuple[int, str]] = ()) -> Verdict:
     try:
         body = body_of(answer)
     except ReadFailed as error:
-        if answer.status in _EDGE:
+        if answer.status in _EDGE and not _TASK_ID.search(answer.content.decode(errors="replace")):
             return ACCOUNT.get(answer.status, Refused)(answer.status, f"HTTP {answer.status}")
         return unknown(error.reason, answer.content)
-    code, message = code_of(body), message_of(body)
+    code, message, task_id = code_of(body), message_of(body), _task_id(body)
     if code == 200:
-        task_id = _task_id(body)
         return Accepted(task_id) if task_id else unknown("Kie said yes, but named no task id", answer.content)
+    if task_id:  # a refusal that names a task contradicts itself
+        return unknown(f"Kie answered code {code} and a task id", answer.content)
     if code is None:
         if answer.status in _EDGE:
             return ACCOUNT.get(answer.status, Refused)(answer.status, message or f"HTTP {answer.status}")
@@ -127,13 +128,13 @@ def verdict(answer: Answer, refused: Sequence[tuple[int, str]] = ()) -> Verdict:
 
 def unknown(reason: str, content: bytes) -> Unknown:
     """Keep what came, however little: a task id in half an answer may be all that is left of a paid task."""
-    text = content[:_LONGEST_KEPT].decode(errors="replace")
+    text = content.decode(errors="replace")
     found = _TASK_ID.search(text)
-    return Unknown(reason, text, found[1] if found else None)
+    return Unknown(reason, text[:_LONGEST_KEPT], (found[1] or found[2]) if found else None)
 
 
 _LONGEST_KEPT: Final = 2000
-_TASK_ID: Final = re.compile(r'"task_?[iI]d"\s*:\s*"([A-Za-z0-9_-]{1,200})"')
+_TASK_ID: Final = re.compile(r'"task_?[iI]d"\s*:\s*(?:"([^"\\\s]{1,200})"|(\d{1,30})\b)')
 
 
 def _task_id(body: dict[str, Any]) -> str | None:

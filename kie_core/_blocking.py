@@ -225,13 +225,11 @@ class BlockingTask:
         seen: SimpleQueue[Outcome | None] = SimpleQueue()
 
         async def follow() -> None:
-            try:
-                async for outcome in self._task.updates(wait_timeout):
-                    seen.put(outcome)
-            finally:
-                seen.put(None)
+            async for outcome in self._task.updates(wait_timeout):
+                seen.put(outcome)
 
         future = self._kie._start(follow)
+        future.add_done_callback(lambda _: seen.put(None))
         try:
             while (outcome := seen.get()) is not None:
                 yield outcome

@@ -20,6 +20,7 @@ from kie_core._config import Settings, load_settings
 from kie_core._dispatch import Dispatcher, load_dispatcher
 from kie_core._errors import (
     JobFailed,
+    KieError,
     Maintenance,
     NoKey,
     NotSent,
@@ -260,6 +261,10 @@ class Kie:
             raise ReadRefused(job.handle(task_id), error.code, error.message) from error
         except PluginFailed as error:
             raise attrs.evolve(error, handle=job.handle(task_id)) from error.__cause__
+        except (ReadFailed, NoKey):
+            raise
+        except KieError as error:  # what else a hook raises says nothing about this task
+            raise PluginFailed(job.model.category, "parse_result", str(error), job.handle(task_id)) from error
 
     async def _ask(self, request: Request) -> dict[str, Any]:
         answer = await self._connected().ask(request, seconds=self.settings.request_timeout)
@@ -390,9 +395,11 @@ class Task:
 
     @property
     def _settled(self) -> bool:
-        """Whether nothing more is to be learnt; a success that names no result yet is not."""
+        """Whether nothing more is to be learnt. What seems gone may come back, and a result may be named later."""
         outcome = self.outcome
-        return outcome is not None and outcome.finished and bool(outcome.artifacts or outcome.state != "succeeded")
+        return outcome is not None and (
+            outcome.state == "failed" or (outcome.state == "succeeded" and bool(outcome.artifacts))
+        )
 
     def _seen(self, outcome: Outcome) -> None:
         known = self.outcome

@@ -162,8 +162,22 @@ _NOT_PUBLIC: Final = tuple(
     for network in (
         "192.0.0.0/24", "192.88.99.0/24", "224.0.0.0/4", "240.0.0.0/4", "::/96", "::ffff:0:0/96", "::ffff:0:0:0/96",
         "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "fec0::/10", "ff00::/8",
+        "3fff::/20", "5f00::/16",
     )
 )  # fmt: skip
+
+
+_INNER: Final = (
+    ".localhost",
+    ".local",
+    ".localdomain",
+    ".internal",
+    ".intranet",
+    ".lan",
+    ".home.arpa",
+    ".corp",
+    ".svc",
+)
 
 
 def _is_public(host: str) -> bool:
@@ -172,7 +186,7 @@ def _is_public(host: str) -> bool:
     except ValueError:
         # 127.1, 2130706433, 0x7f000001, 0177.0x0.1: spellings of an address that only the system's resolver reads
         last = host.rpartition(".")[2]
-        return "." in host and not host.endswith((".localhost", ".local", ".internal")) and not last[:1].isdigit()
+        return "." in host and not host.endswith(_INNER) and not last[:1].isdigit()
     return literal.is_global and not any(literal in network for network in _NOT_PUBLIC)
 
 
@@ -183,13 +197,15 @@ def extension(head: bytes) -> str:
 
 def _is_text(head: bytes) -> bool:
     """Tell whether *head* reads like an error page or a message, of which no media format begins."""
+    if re.match(rb"\W*<(!doctype|html|\?xml)", head.replace(b"\0", b""), re.IGNORECASE):
+        return True
     try:
         text = head.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         if error.end < len(head) - 3:
             return False
         text = head[: error.start].decode("utf-8-sig")
-    return all(character.isprintable() or character in "\r\n\t" for character in text)
+    return all(character.isprintable() or character in "\r\n\t\f" for character in text)
 
 
 class _Partial:

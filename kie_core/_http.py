@@ -90,7 +90,7 @@ class Http:
                 return await self._read(client, request, wire, seconds)
         except Exception as error:  # whatever a transport raises: what does not prove "unsent" is unknown
             reason = f"no answer within {seconds:g} s" if isinstance(error, TimeoutError) else _said(error)
-            if isinstance(error, httpx.ProxyError) or self._proves_unsent(wire, error):
+            if self._proves_unsent(wire, error):
                 raise NotSent(f"{reason} ({self._base_url})") from None
             if wire.answer is not None:  # it was read to its end; what broke afterwards does not matter
                 return wire.answer
@@ -182,13 +182,19 @@ async def _content(response: httpx.Response, raw: bytearray) -> bytes:
 
 
 def _decoded(raw: bytes, encoding: str) -> bytes:
-    if encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
+    if encoding.strip().lower() not in _PACKED:
         return raw
     inflater = zlib.decompressobj(wbits=47)
     content = inflater.decompress(raw, LARGEST_ANSWER)
     if inflater.unconsumed_tail:
         raise _TooLarge(f"the answer unpacks to more than {LARGEST_ANSWER} bytes")
+    if not inflater.eof:
+        raise zlib.error("the packed answer was cut")
     return content
+
+
+#: The ways of packing that we read, though we ask for none.
+_PACKED: Final = ("gzip", "x-gzip", "deflate")
 
 
 def _said(error: Exception) -> str:
@@ -317,15 +323,17 @@ class FileClient:
     """Fetches result files, blocking, for worker threads. Never carries the key. Use it in a ``with`` block."""
 
     def __init__(self, *, version: str, seconds: float) -> None:
-        headers = {"Accept-Encoding": "identity", "User-Agent": f"kie-core/{version}"}
-        timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
-        self._client = httpx.Client(headers=headers, timeout=timeout, follow_redirects=False)
+        self._headers = {"Accept-Encoding": "identity", "User-Agent": f"kie-core/{version}"}
+        self._timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
+        self._context = _Context()
+        self._clients: dict[tuple[str, str | None], httpx.Client] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.close()
+        for client in self._clients.values():
+            client.close()
 
     @contextlib.contextmanager
     def open(self, url: str) -> Iterator[tuple[int, Mapping[str, str], Iterator[bytes]]]:
@@ -335,8 +343,34 @@ class FileClient:
             ReadFailed: The connection failed, at any point.
         """
         try:
-            with self._client.stream("GET", url) as response:
-                packed = "content-encoding" in response.headers
-                yield response.status_code, response.headers, response.iter_bytes() if packed else response.iter_raw()
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            with self._client_for(url).stream("GET", url) as response:
+                encoding = response.headers.get("content-encoding", "").strip().lower()
+                chunks = response.iter_raw()
+                yield response.status_code, response.headers, _unpacked(chunks) if encoding in _PACKED else chunks
+        except (httpx.HTTPError, httpx.InvalidURL, zlib.error) as error:
             raise ReadFailed(_said(error)) from None
+
+    def _client_for(self, url: str) -> httpx.Client:
+        scheme, host, _, _ = place_of(url)
+        proxy = proxy_for(scheme, host)
+        if (scheme, proxy) not in self._clients:
+            try:
+                self._clients[scheme, proxy] = httpx.Client(
+                    headers=self._headers,
+                    timeout=self._timeout,
+                    follow_redirects=False,
+                    trust_env=False,
+                    proxy=proxy,
+                    verify=self._context.get(scheme),
+                )
+            except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
+                raise ReadFailed(f"no connection can be set up as the environment says: {_said(error)}") from error
+        return self._clients[scheme, proxy]
+
+
+def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    inflater = zlib.decompressobj(wbits=47)
+    for chunk in chunks:
+        yield inflater.decompress(chunk)
+    if not inflater.eof:
+        raise zlib.error("the packed file was cut")

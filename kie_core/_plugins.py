@@ -25,7 +25,8 @@ from kie_core._registry import Registry, from_rows
 
 GROUP: Final = "kie_core.plugins"
 REQUIRED: Final = ("build_payload", "endpoint_for", "parse_result")
-OBSERVERS: Final = ("job_accepted", "job_updated", "job_finished")
+#: Observers have nothing to wrap; and only the owner says by which messages nothing was bought.
+NEVER_WRAPPED: Final = ("job_accepted", "job_updated", "job_finished", "refused")
 #: A hook that takes longer holds up every job of the process.
 SLOW_SECONDS: Final = 1.0
 
@@ -231,8 +232,8 @@ def _owns(plugin: Any, trial: pluggy.PluginManager, specified: Collection[str]) 
                 raise _Unfit(f"hook {name!r} is async; hooks are plain functions")
             if not _wraps(implementation):
                 made.add(name)
-            elif name in OBSERVERS:
-                raise _Unfit(f"wraps {name!r}; observers are not wrapped")
+            elif name in NEVER_WRAPPED:
+                raise _Unfit(f"wraps {name!r}, which nobody may wrap")
     missing = [name for name in REQUIRED if name not in made]
     wrapped = {caller.name for caller in trial.get_hookcallers(plugin) or ()}
     bare = [name for name in missing if name not in wrapped and callable(getattr(plugin, name, None))]
@@ -265,9 +266,9 @@ def _guarded(name: str, hook: str, function: Callable[..., Any], arguments: Mapp
     started = time.perf_counter()
     try:
         return function(**arguments)
-    except KieError:
+    except (KieError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit, GeneratorExit) as error:  # foreign code: name the plugin, keep the cause
+    except BaseException as error:  # foreign code, whatever it raises: name the plugin, keep the cause
         raise PluginFailed(name, hook, f"{type(error).__name__}: {error}") from error
     finally:
         took = time.perf_counter() - started

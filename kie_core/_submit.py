@@ -35,6 +35,7 @@ async def send_create(
         SubmitUnknown: Nobody can say; do not send again.
     """
     log.info("job %s: sending %s over wire %s, %s", job.id, job.model.id, job.wire, job.price)
+    await asyncio.sleep(0)  # a caller who is cancelled already leaves here, before anything is bought
     sending = asyncio.ensure_future(_judged(http, job, request, refused, seconds))
     cancelled: asyncio.CancelledError | None = None
     while not sending.done():  # some frameworks cancel again and again
@@ -45,6 +46,8 @@ async def send_create(
     judged = sending.result()
     _log(job, judged)
     if cancelled is not None:
+        if isinstance(judged, Unknown):
+            cancelled.add_note(str(SubmitUnknown(job.handle(judged.task_id), judged.reason)))
         if isinstance(judged, Accepted):
             note = f"cancelled, but the task goes on at Kie and is paid: {job.handle(judged.task_id)}"
             log.warning("job %s: %s", job.id, note)

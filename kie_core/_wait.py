@@ -141,6 +141,7 @@ class _Patience:
             self._none_yet(error)
             return None
         except ReadFailed as error:
+            self._missing_since = None
             self._none_yet(error)
             return None
         except PluginFailed as error:

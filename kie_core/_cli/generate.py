@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import math
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -12,8 +12,20 @@ import attrs
 import rich_click as click
 
 from kie_core._cli.inputs import read_inputs
-from kie_core._cli.output import INTERRUPTED, UNKNOWN, Progress, as_json, errors_shown, priced, print_json, say
-from kie_core._errors import KieError
+from kie_core._cli.output import (
+    INTERRUPTED,
+    UNKNOWN,
+    Progress,
+    as_json,
+    check_wait,
+    errors_shown,
+    leave_now,
+    priced,
+    print_json,
+    report,
+    say,
+)
+from kie_core._errors import KieError, SubmitUnknown
 
 if TYPE_CHECKING:
     from kie_core._blocking import BlockingTask, KieBlocking
@@ -32,6 +44,7 @@ if TYPE_CHECKING:
 @click.option(
     "--wait",
     "wait_timeout",
+    callback=check_wait,
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
     help="How long to wait for the result.",
@@ -55,8 +68,6 @@ def generate(
         raise click.UsageError(
             "--no-wait goes without --sandbox, which ends with this command, and without --wait and --out"
         )
-    if wait_timeout is not None and math.isnan(wait_timeout):
-        raise click.UsageError("--wait is not a number of seconds")
     with contextlib.ExitStack() as stack:
         kie = _client(stack, sandbox=sandbox)
         job = kie.job(model_id, read_inputs(kie.registry.get(model_id), pairs, file), wire=wire)
@@ -126,7 +137,14 @@ def _run(
             if artifact.url is None:
                 say(f"{artifact.kind}: {artifact.text if artifact.text is not None else artifact.data}")
         paths = task.save(out) if save else []
+    except SubmitUnknown as error:
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is said about the money is said to its end
+        report(error, as_json=as_json)
+        leave_now(UNKNOWN)
     except KeyboardInterrupt as interrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         _interrupted(interrupt, getattr(interrupt, "handle", handle), as_json=as_json)
     _print(task, paths, as_json=as_json, lines=[*map(str, paths)] if save else [*outcome.urls])
 
@@ -145,7 +163,7 @@ def _interrupted(interrupt: KeyboardInterrupt, handle: str, *, as_json: bool) ->
     if as_json:
         print_json({"error": "Interrupted", "message": message, "handle": handle})
     say(message)
-    sys.exit(code)
+    leave_now(code)
 
 
 def _print(task: BlockingTask, paths: list[Path], *, as_json: bool, lines: list[str]) -> None:

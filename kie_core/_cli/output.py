@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn, ParamSpec, TypeVar
@@ -62,18 +64,40 @@ def errors_shown(command: Callable[P, R]) -> Callable[P, R]:
         except KeyboardInterrupt:
             say("interrupted")
             sys.exit(INTERRUPTED)
+        except OSError as error:
+            say(f"error: the result could not be printed: {error}")
+            sys.exit(FAILED)
 
     return run
 
 
 def fail(error: KieError, *, as_json: bool) -> NoReturn:
     """Print *error* and leave with its exit code."""
-    code = exit_code(error)
+    report(error, as_json=as_json)
+    sys.exit(exit_code(error))
+
+
+def report(error: KieError, *, as_json: bool) -> None:
+    """Print *error*: for the person on stderr, and as an object on stdout if that was asked for."""
     if as_json:
         handle = getattr(error, "handle", None)
         print_json({"error": type(error).__name__, "message": str(error), "handle": handle})
     say(f"error: {error}")
-    sys.exit(code)
+
+
+def leave_now(code: int) -> NoReturn:
+    """End the process after Ctrl-C: what runs in threads, such as a download that hangs, is not waited for."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+def check_wait(_context: click.Context, _option: click.Parameter, seconds: float | None) -> float | None:
+    """Refuse what is no number of seconds."""
+    if seconds is not None and math.isnan(seconds):
+        raise click.BadParameter("expected a number of seconds")
+    return seconds
 
 
 def say(text: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import rich_click as click
 
 from kie_core._cli.generate import described
-from kie_core._cli.output import Progress, as_json, errors_shown, print_json, say
+from kie_core._cli.output import INTERRUPTED, Progress, as_json, check_wait, errors_shown, leave_now, print_json, say
 from kie_core._price import USD_PER_CREDIT
 
 
@@ -37,7 +37,14 @@ def status(handle: str, as_json: bool) -> None:
 @click.option(
     "--out", metavar="FOLDER", type=click.Path(path_type=Path, file_okay=False), help="Where to save results."
 )
-@click.option("--wait", "wait_timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="How long to wait.")
+@click.option(
+    "--wait",
+    "wait_timeout",
+    callback=check_wait,
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long to wait.",
+)
 @as_json
 @errors_shown
 def save(handle: str, out: Path | None, wait_timeout: float | None, as_json: bool) -> None:
@@ -46,10 +53,14 @@ def save(handle: str, out: Path | None, wait_timeout: float | None, as_json: boo
 
     with KieBlocking() as kie:
         task = kie.attach(handle)
-        with Progress() as progress:
-            for outcome in task.updates(wait_timeout):
-                progress.show(outcome.state, outcome.progress)
-        paths = task.save(out)
+        try:
+            with Progress() as progress:
+                for outcome in task.updates(wait_timeout):
+                    progress.show(outcome.state, outcome.progress)
+            paths = task.save(out)
+        except KeyboardInterrupt:
+            say(f"interrupted; the task and its result are untouched: kie save {handle}")
+            leave_now(INTERRUPTED)
         if as_json:
             print_json(described(task, files=paths))
             return
