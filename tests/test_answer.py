@@ -184,3 +184,34 @@ def test_what_looks_like_a_task_id_in_an_unclear_answer_is_kept(content):
     judged = judge(content)
 
     assert (judged.task_id, judged.answer) == ("T-1", content.decode())
+
+
+@pytest.mark.parametrize(
+    ("status", "content"),
+    [
+        (200, b'{"code": 422, "msg": "no", "data": {"taskId": "T-1"}}'),
+        (200, b'{"code": 455, "msg": "closed", "data": {"taskId": "T-1"}}'),
+        (429, b'{"code": 200, "data": {"taskId": "T-1"'),
+        (403, b'{"code": 200, "data": {"taskId": "T-1"'),
+    ],
+)
+def test_a_refusal_that_names_a_task_is_no_refusal(status, content):
+    """It contradicts itself; "nothing was bought" would be a guess."""
+    judged = verdict(Answer(status, content))
+
+    assert isinstance(judged, Unknown)
+    assert judged.task_id == "T-1"
+
+
+@pytest.mark.parametrize(
+    ("content", "task_id"),
+    [
+        (b'{"code": 501, "msg": "' + b"x" * 5000 + b'", "data": {"taskId": "T-1"}}', "T-1"),
+        (b'{"code": 501, "data": {"taskId": 1234567}}', "1234567"),
+        (b'{"code": 200, "data": {"taskId": 1234567', "1234567"),
+        (b'{"code": 501, "data": {"taskId": "a.b:c"}}', "a.b:c"),
+    ],
+)
+def test_a_task_id_is_found_wherever_it_stands(content, task_id):
+    """Late, as a number, with dots and colons."""
+    assert judge(content).task_id == task_id

@@ -319,6 +319,46 @@ async def test_a_client_is_opened_once_at_a_time(fake):
                 pass
 
 
+async def test_a_caller_who_is_cancelled_already_buys_nothing(fake):
+    """The cancellation was there before the first byte."""
+    async with client(fake) as kie:
+        submitting = asyncio.create_task(kie.submit("acme-sketch", {"prompt": "cat"}))
+        submitting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await submitting
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await kie.submit("acme-sketch", {"prompt": "cat"})
+
+    assert fake.creates == 0
+
+
+async def test_what_seemed_gone_may_come_back(fake):
+    """Our own patience ended, the task did not."""
+    async with client(fake) as kie:
+        task = await kie.submit("acme-sketch", {"prompt": "cat"})
+        task.outcome = Outcome("expired")
+        fake.queries = [{"state": "succeeded"}]
+
+        assert (await task.wait()).state == "succeeded"
+
+
+@pytest.mark.parametrize("raised", ["NotSent('x')", "InvalidJob('m', ())"])
+async def test_whatever_a_hook_raises_while_reading_the_task_stays_paid(
+    install, acme_source, raw_server, http_bytes, raised
+):
+    """No error after the purchase says that nothing was bought, and each names the task."""
+    source = acme_source.replace("    data = record(body)", f"    import kie_core\n    raise kie_core.{raised}")
+    install("kie-acme", {"acme": "kie_raising_test"}, {"kie_raising_test": source})
+    fake = FakeKie(raw_server, http_bytes)
+    async with raw_server.answering(fake.answer), client(fake) as kie:
+        task = await kie.submit("acme-sketch", {"prompt": "cat"})
+        with pytest.raises(PluginFailed) as caught:
+            await task.status()
+
+    assert caught.value.handle == task.handle
+
+
 async def test_many_jobs_at_once(fake):
     """Concurrency needs nothing special."""
     async with client(fake) as kie:

@@ -231,3 +231,33 @@ async def test_a_folder_is_probed_before_a_purchase(tmp_path):
     assert list((tmp_path / "a" / "b").iterdir()) == []
     with pytest.raises(OSError):
         check_folder(tmp_path / "file")
+
+
+async def test_a_packed_file_that_was_cut_is_not_saved(raw_server, http_bytes, tmp_path):
+    """Half a picture is no picture."""
+    packed = gzip.compress(os.urandom(5000))
+    with pytest.raises(SaveFailed, match="cut"):
+        await save(raw_server, http_bytes(packed[:2000], headers="Content-Encoding: gzip\r\n"), tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("SSL_CERT_FILE", "/nonexistent.pem"), ("HTTPS_PROXY", "foo://x"), ("ALL_PROXY", "socks5://x")]
+)
+async def test_an_environment_that_allows_no_connection_fails_with_the_handle(monkeypatch, tmp_path, name, value):
+    """After the purchase, so no traceback: the task is named."""
+    monkeypatch.setenv(name, value)
+    with FileClient(version="1", seconds=1) as client:
+        one = Saver("kie1:a:b:c:d", JOB, 1, tmp_path, client, "https://api.kie.ai")
+        with pytest.raises(SaveFailed) as caught:
+            one.save(Artifact("image", "https://cdn.example.com/a.png"))
+
+    assert caught.value.handle == "kie1:a:b:c:d"
+
+
+async def test_pages_in_other_encodings_are_pages(raw_server, http_bytes, tmp_path):
+    """UTF-16, Latin-1."""
+    for page in ("<!DOCTYPE html><p>é".encode("utf-16"), "<html>é".encode("latin-1")):
+        with pytest.raises(SaveFailed, match="it is a text"):
+            await save(raw_server, http_bytes(page), tmp_path)

@@ -292,6 +292,21 @@ async def test_a_callers_transport_is_not_believed_when_it_says_not_sent():
         await http.create(CREATE, seconds=5)
 
 
+class Breaking(httpx.AsyncBaseTransport):
+    """A caller's transport that blames a proxy after half an answer."""
+
+    async def handle_async_request(self, request):
+        raise httpx.ProxyError("half an answer", request=request)
+
+
+async def test_a_callers_transport_that_blames_a_proxy_proves_nothing():
+    """Only events on the wire do."""
+    http = client("http://127.0.0.1:1", transport=Breaking())
+
+    with pytest.raises(SentWithoutAnswer):
+        await http.create(CREATE, seconds=5)
+
+
 class Strange(httpx.AsyncBaseTransport):
     """A caller's transport with errors of its own."""
 

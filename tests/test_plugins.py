@@ -233,6 +233,25 @@ def test_a_watcher_cannot_decide_that_nothing_was_bought(acme, install):
     assert loaded().call("acme", "refused") is None
 
 
+@pytest.mark.parametrize("hook", ["refused()", "job_accepted(job, task_id)"])
+def test_what_nobody_may_wrap_is_not_wrapped(acme, install, hook):
+    """Else a tracer could decide that nothing was bought."""
+    source = (
+        f"from kie_core import hookimpl\n@hookimpl(wrapper=True)\ndef {hook}:\n    yield\n    return ((500, ''),)\n"
+    )
+    install("kie-wrap", {"wrap": "kie_wrap_test"}, {"kie_wrap_test": source})
+
+    assert "which nobody may wrap" in record_of(loaded(), "wrap").reason
+
+
+def test_an_observer_may_raise_whatever_it_likes(install):
+    """Even what is no Exception."""
+    source = WATCHER.replace("seen.append((job.id, task_id))", "raise BaseException('x')")
+    install("kie-bad", {"bad": "kie_base_test"}, {"kie_base_test": source})
+
+    loaded().observe("job_accepted", job=make_job(ROW, {"prompt": "cat"}), task_id="t1")
+
+
 def test_a_hook_that_exits_is_a_fault_of_the_plugin(install, acme_source):
     """sys.exit in a plugin must not end the program that pays."""
     source = change(acme_source, 'return {"text": job.params["prompt"]}', "raise SystemExit(0)")
