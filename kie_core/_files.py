@@ -100,8 +100,6 @@ class Saver:
                 if self.stop.is_set():
                     raise _Refused("it was interrupted")
                 partial.file.write(chunk)
-            if length is not None and size != length:
-                raise _Refused(f"{size} bytes came, {length} were announced")
             if not size:
                 raise _Refused("it is empty")
             kind = extension(head)

@@ -173,6 +173,15 @@ async def test_the_default_schedule_asks_an_image_of_half_a_minute_about_eight_t
 
 async def test_a_task_that_was_seen_does_not_vanish_by_one_bad_answer():
     """The grace counts from the first missing record in a row, not from the start of the wait."""
-    answers = [Outcome("running")] * 40 + [RecordMissing("no record")] * 3 + [DONE]
+    missing = [RecordMissing("no record")] * 3
+    answers = [*missing, *[Outcome("running")] * 40, *missing, DONE]
 
-    assert (await collected(answers))[-1] == DONE
+    assert (await collected(answers, seconds=math.inf))[-1] == DONE
+
+
+async def test_answers_that_tell_nothing_do_not_count_as_missing():
+    """Missing, then a minute and a half of gateway errors, then missing once more: that is not 90 s in a row."""
+    missing = RecordMissing("no record")
+    answers = [missing, *[ReadFailed("HTTP 502")] * 20, missing, DONE]
+
+    assert (await collected(answers, seconds=math.inf))[-1] == DONE
