@@ -179,7 +179,10 @@ def _interrupted(interrupt: KeyboardInterrupt, job: Job, future: Future[Task]) -
 
 
 async def _all_others_cancelled() -> None:
-    """Cancel what is left in the loop and wait until it is over; a create on its way still gets its answer."""
+    """Cancel what is left in the loop and wait until it is over.
+
+    Creates were waited for before; one that a second Ctrl-C gave up is cut here and logged as unknown.
+    """
     others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     for task in others:
         task.cancel()

@@ -79,9 +79,8 @@ def _log(job: Job, judged: Verdict | NotSent) -> None:
     if isinstance(judged, Accepted):
         log.info("job %s: accepted as task %s", job.id, judged.task_id)
     elif isinstance(judged, Unknown):
-        log.error(
-            "job %s: UNKNOWN whether Kie took it: %s; do not send it again (%s)", job.id, judged.reason, job.handle()
-        )
+        handle = job.handle(judged.task_id)
+        log.error("job %s: UNKNOWN whether Kie took it: %s; do not send it again (%s)", job.id, judged.reason, handle)
     else:
         assert isinstance(judged, (Refused, NotSent))
         log.info("job %s: %s", job.id, judged)

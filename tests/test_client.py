@@ -300,14 +300,15 @@ async def test_a_wait_of_no_length_is_an_error(fake, seconds):
     assert fake.creates == 1
 
 
-async def test_half_an_answer_with_a_task_id_gives_a_handle_that_can_be_read(fake):
-    """Unknown, but not lost."""
+async def test_half_an_answer_with_a_task_id_gives_a_handle_that_can_be_read(fake, caplog):
+    """Unknown, but not lost: the error and the log both name the task."""
     fake.create = {"code": 501, "data": {"taskId": "t1"}}
     async with client(fake) as kie:
         with pytest.raises(SubmitUnknown) as caught:
             await kie.submit("acme-sketch", {"prompt": "cat"})
         outcome = await kie.attach(caught.value.handle).wait()
 
+    assert caught.value.handle in caplog.text
     assert outcome.state == "succeeded"
 
 
