@@ -8,7 +8,8 @@ ids, each joined with the model that serves it today.
 from __future__ import annotations
 
 import functools
-from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
 #: The bundled files, in the order in which models are listed.
 V4 = "kie_source_of_truth_v4.json"
@@ -19,9 +20,13 @@ FILES = (V4, V3)
 @functools.cache
 def read(name: str) -> str:
     """Return the text of the bundled file *name*, read once per process."""
-    return files(__name__).joinpath(name).read_text(encoding="utf-8")
+    loader: Any = (
+        __spec__.loader
+    )  # it may read from an archive; `importlib.resources` does the same, and is slow to load
+    content: bytes = loader.get_data(path(name))
+    return content.decode()
 
 
 def path(name: str) -> str:
     """Return where the bundled file *name* lies, for messages."""
-    return str(files(__name__).joinpath(name))
+    return str(Path(__file__).with_name(name))

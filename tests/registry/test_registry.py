@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 
 import jsonschema
 import pytest
 
 import kie_registry
-from kie_core import RegistryError, UnknownModel
-from kie_core._registry import bundled, from_file, from_rows
+from kie_core import Kie, KieBlocking, RegistryError, UnknownModel, _registry, load_dispatcher, load_settings
+from kie_core._model import model_from_row
+from kie_core._price import Rates, quote
+from kie_core._registry import bundled, from_file, from_rows, models_from_text, whole
+from kie_core._validation import validate
+
+pytestmark = pytest.mark.anyio
 
 HERE = Path(__file__).parent
 SCHEMA = json.loads(HERE.joinpath("schema.json").read_text())
@@ -39,6 +46,30 @@ def test_the_bundled_files_keep_their_schema(name):
     errors = list(jsonschema.Draft202012Validator(SCHEMA).iter_errors(json.loads(kie_registry.read(name))))
 
     assert errors == []
+
+
+PAGE = HERE.parents[1].joinpath("docs", "registry.md").read_text(encoding="utf-8")
+
+
+def test_the_row_of_the_page_is_a_model():
+    """It satisfies the schema and the loader, and costs what the page says."""
+    row = json.loads(re.search(r"```json\n(.*?)```", PAGE, re.DOTALL)[1])
+    (model,) = from_rows([row], "the page")
+
+    price = quote(model, validate(model, {"prompt": "a", "duration": "4"}), "jobs", Rates(Decimal(100), Decimal(1)))
+
+    jsonschema.Draft202012Validator(SCHEMA).validate({"version": "1", "models": [row]})
+    assert (price.credits, price.wire) == (16, 800)
+
+
+@pytest.mark.parametrize("part", ["row", "property", "rule", "charge", "count", "file"])
+def test_every_key_of_the_format_is_on_the_page(part):
+    """The schema and the page agree; keys that only the bundled files use stand in neither's tables alone."""
+    bundled_only = {"display_name", "base_url", "modality", "category", "usd_per_run", "enabled", "verified", "wires"}
+
+    missing = {key for key in SCHEMA["$defs"][part]["properties"] if f"`{key}`" not in PAGE and f'"{key}"' not in PAGE}
+
+    assert missing <= bundled_only
 
 
 def contains(ours, theirs):
@@ -80,6 +111,23 @@ def test_a_file_is_read_once_per_process():
     assert kie_registry.read.cache_info().misses <= len(kie_registry.FILES)
 
 
+async def test_the_files_are_parsed_once_however_many_clients_are_opened(monkeypatch):
+    """Counted from a process that has parsed nothing yet: two files, for any number of clients and threads."""
+    parsed = []
+
+    def counted(text, source, **more):
+        parsed.append(source)
+        return models_from_text(text, source, **more)
+
+    monkeypatch.setattr(_registry, "models_from_text", counted)
+    bundled.cache_clear()
+    async with Kie(), Kie("0123456789abcdef", wire="jobs"):
+        with KieBlocking(), KieBlocking():
+            load_dispatcher(load_settings())
+
+    assert parsed == [kie_registry.path(name) for name in kie_registry.FILES]
+
+
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [("gpt4o-image", "gpt-4o-image"), ("gpt-4o-imag", "gpt-4o-image"), ("veo-3", "veo3"), ("suno_v4", "suno-v4")],
@@ -111,6 +159,34 @@ def test_a_file_of_the_users_own_adds_to_the_bundled_ones(tmp_path):
 
     assert registry.get("acme-sketch").category == "acme"
     assert len(registry) == len(bundled()) + 1
+
+
+def test_an_old_name_leads_to_the_new_one_and_finds_no_model():
+    """The vendor renamed it: the error says to what, and nobody buys it by accident."""
+    registry = bundled().extended(from_rows([{**ROW, "older_ids": ["acme-scrawl"]}], "plugin acme"))
+
+    with pytest.raises(UnknownModel, match="'acme-scrawl' is an old name, the model moved to 'acme-sketch'") as caught:
+        registry.get("acme-scrawl")
+
+    assert caught.value.moved_to == "acme-sketch"
+    assert "acme-scrawl" not in registry
+
+
+def test_an_old_name_that_is_the_id_of_a_model_is_a_clash():
+    """Two models behind one word would be a matter of luck, in whichever order they come."""
+    renamed, other = {**ROW, "older_ids": ["acme-scrawl"]}, {**ROW, "model_id": "acme-scrawl"}
+
+    for rows in ([renamed, other], [other, renamed], [renamed, {**renamed, "model_id": "acme-two"}]):
+        with pytest.raises(RegistryError, match="acme-scrawl"):
+            bundled().extended(from_rows(rows, "plugin acme"))
+
+
+def test_what_is_gone_is_listed_only_among_everything():
+    """A list is there to choose from."""
+    registry = bundled().extended(from_rows([{**ROW, "status": "gone", "note": "withdrawn"}], "plugin acme"))
+
+    assert registry.search(["sketch"]) == []
+    assert [model.id for model in registry.search(["sketch"], everything=True)] == ["acme-sketch"]
 
 
 def test_a_clash_names_both_sources(tmp_path):
@@ -158,6 +234,28 @@ BROKEN = [
     ),
     ({"input_schema": {"properties": {"prompt": {"type": "string", "pattern": "["}}}}, "pattern is '['"),
     ({"input_schema": {"properties": {"n": {"type": "integer", "default": "abc"}}}}, "the default of n"),
+    ({"input_schema": {"properties": {"n": {"type": "integer", "vendorDefault": "abc"}}}}, "Kie's default of n"),
+    ({"input_schema": {"properties": {"n": {"type": "string", "file": {"megabyte": 3}}}}}, "n.file has an unknown key"),
+    ({"rules": [{"total": {"of": [{"items": "prompt"}]}}]}, "rules[0].total is"),
+    ({"rules": [{"total": {"of": [{"items": "images"}], "most": 3}}]}, "rules[0].total names 'images'"),
+    ({"wire_pricing": {"rows": [{"credits": 5, "times": {"value": "seconds"}}]}}, "times names 'seconds'"),
+    ({"wire_pricing": {"rows": [{"credits": 5, "times": "often"}]}}, "times: 'often'; expected"),
+    ({"wire_pricing": {"extras": [{"credits": -1}]}}, "credits is -1"),
+    ({"older_ids": "acme"}, "older_ids is 'acme'; expected a list"),
+    ({"older_ids": [["acme"]]}, "older_ids is [['acme']]; expected a list of texts"),
+    ({"wires": [1]}, "wires is [1]; expected a list of texts"),
+    ({"unit": 5}, "unit is 5; expected a text"),
+    ({"vendor": None}, "vendor is None; expected a text"),
+    ({"input_schema": {"required": [["n"]], "properties": {}}}, "required is [['n']]; expected a list of texts"),
+    ({"input_schema": {"properties": {"n": {"type": "string", "format": 5}}}}, "n.format is 5; expected a text"),
+    ({"rules": [{"limit": {"prompt": 5}}]}, "rules[0].limit.prompt is 5; expected an object"),
+    ({"rules": [{"if": {"promt": 1}, "forbid": ["prompt"]}]}, "rules[0].if names 'promt'"),
+    ({"wire_pricing": {"rows": 5}}, "wire_pricing.rows is 5; expected a list"),
+    ({"wire_pricing": {"rows": ["x"]}}, "wire_pricing.rows has 'x'; expected an object"),
+    ({"wire_pricing": {"rows": [], "extra": [{"credits": 5}]}}, "unknown key 'extra'; did you mean 'extras'?"),
+    ({"wire_pricing": {"rows": [], "extras": None}}, "wire_pricing.extras is None; expected a list"),
+    ({"wire_pricing": {"rows": [{"credits": 5, "wires": "jobs"}]}}, "wires is 'jobs'; expected a list"),
+    ({"wire_pricing": {"rows": [{"credits": 5, "when": {"promt": "x"}}]}}, "rows.when names 'promt'"),
 ]
 
 
@@ -196,3 +294,52 @@ def test_rows_of_a_plugin_are_checked_like_a_file(rows):
     """What a plugin brings is named after the plugin."""
     with pytest.raises(RegistryError, match="plugin acme"):
         from_rows(rows, "plugin acme")
+
+
+BROKEN = {**ROW, "model_id": "acme-broken", "rules": [{"require": ["pencil"]}]}
+WRONG = {**ROW, "model_id": "acme-wrong", "input_schema": {"properties": {"prompt": {"type": "strin"}}}}
+
+
+def test_a_model_whose_parts_are_built_later_is_the_same_model():
+    """Whoever looks at it cannot tell."""
+    (later,) = models_from_text(json.dumps({"models": [ROW]}), "here", later=True)
+    once = model_from_row(ROW, origin="here")
+
+    assert later == once
+    assert repr(later) == repr(once)
+    assert later != model_from_row({**ROW, "input_schema": {}}, origin="here")
+    assert later.inputs is later.inputs
+
+
+def test_what_is_wrong_with_a_later_part_is_said_when_it_is_asked_for():
+    """With the file and the model; what a list shows is there."""
+    found = models_from_text(json.dumps({"models": [ROW, BROKEN, WRONG]}), "here.json", later=True)
+
+    assert [model.title for model in found] == ["Acme Sketch"] * 3
+    with pytest.raises(RegistryError, match=r"here.json: models\[1\] \('acme-broken'\): rules\[0\] names 'pencil'"):
+        _ = found[1].rules
+    for _again in range(2):
+        with pytest.raises(RegistryError, match=r"here.json: models\[2\] \('acme-wrong'\): .*type is 'strin'"):
+            _ = found[2].inputs
+
+
+def test_models_are_read_wholly_on_demand():
+    """Rules as well as inputs."""
+    whole(models_from_text(json.dumps({"models": [ROW]}), "here.json", later=True))
+    for row in (BROKEN, WRONG):
+        with pytest.raises(RegistryError, match="here.json"):
+            whole(models_from_text(json.dumps({"models": [ROW, row]}), "here.json", later=True))
+
+
+@pytest.mark.parametrize("row", [BROKEN, WRONG])
+def test_a_file_of_the_users_own_is_read_wholly_at_once(tmp_path, row):
+    """With the line; and so are the rows that a plugin computes."""
+    with pytest.raises(RegistryError, match="line"):
+        from_file(written(tmp_path, ROW, row))
+    with pytest.raises(RegistryError, match="plugin acme"):
+        from_rows([ROW, row], "plugin acme")
+
+
+def test_the_bundled_rows_have_nothing_wrong_with_them():
+    """Their parts are built later, so that this is where it would be seen."""
+    whole(bundled())
