@@ -10,8 +10,15 @@ KieError
 ├── PluginFailed                   a hook of the owner raised
 ├── ConfigError                    a setting is wrong
 ├── NoKey                          there is no key
+├── LedgerError                    the ledger cannot be used: nothing was sent
+├── OverBudget                     the job would exceed a limit: nothing was sent
+├── JobKeyTaken (ValueError)       the job key belongs to another request
+├── UnknownJob (ValueError)        the ledger does not know the job
+├── WrongState                     the job is not in a state that allows this
+├── NoCatalogue                    no usable catalogue of Kie's is kept on this machine
 ├── RegistryError                  a registry file or row is wrong
 ├── BadHandle (ValueError)         not a handle of ours
+├── UploadFailed                   a file could not be uploaded: nothing was bought
 ├── NotSent                        the create did not leave this machine: nothing was bought
 ├── Refused                        Kie said no: nothing was bought
 │   ├── Unauthorized (401)
@@ -24,7 +31,8 @@ KieError
 ├── ReadRefused                    the account may not read its task now; the task goes on
 ├── WaitTimeout                    we stopped waiting; the task goes on
 ├── JobFailed                      the task ended without a result
-└── SaveFailed                     a result could not be put on disk
+├── SaveFailed                     a result could not be put on disk
+└── WebhookRefused                 a callback was refused (in `kie_core.webhook`)
 
 All of them pickle, none holds a secret, and facts are attributes.
 """
@@ -36,12 +44,11 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from kie_core._error import KieError as KieError  # noqa: PLC0414  (it is imported from here)
+
 if TYPE_CHECKING:
     from kie_core._job import Job
-
-
-class KieError(Exception):
-    """The root of all errors of kie-core."""
+    from kie_core._outcome import SavedFile
 
 
 def one_of(values: Iterable[Any]) -> str:
@@ -51,14 +58,26 @@ def one_of(values: Iterable[Any]) -> str:
 
 @attrs.define
 class UnknownModel(KieError, ValueError):
-    """No registry holds a model with this id."""
+    """No registry holds a model with this id.
+
+    Attributes:
+        model: What was asked for.
+        suggestions: Ids that look like it.
+        moved_to: What the vendor calls that model today; it is not bought by its old name.
+    """
 
     model: str
     suggestions: tuple[str, ...] = ()
+    moved_to: str | None = None
 
     def __str__(self) -> str:
+        if self.moved_to is not None:
+            return f"{self.model!r} is an old name, the model moved to {self.moved_to!r}; ask for that"
         hint = f"; did you mean {' or '.join(map(repr, self.suggestions))}?" if self.suggestions else ""
-        return f"unknown model {self.model!r}{hint or '; `kie models --all` lists every id'}"
+        return (
+            f"unknown model {self.model!r}{hint or '; `kie models --all` lists every id'}"
+            "; raw=True (--raw) sends it to createTask all the same, unchecked and at an unknown price"
+        )
 
 
 @attrs.frozen
@@ -68,10 +87,12 @@ class Fault:
     Attributes:
         field: The input's name.
         problem: What is wrong, with the value and what is allowed.
+        unknown: The model has no such input, as far as its row knows.
     """
 
     field: str
     problem: str
+    unknown: bool = attrs.field(default=False, kw_only=True, eq=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.field}: {self.problem}"
@@ -105,18 +126,31 @@ class InvalidJob(KieError, ValueError):
 
     def __str__(self) -> str:
         lines = "".join(f"\n  {fault}" for fault in self.faults)
-        return f"{self.model} cannot take these inputs:{lines}\n`kie model {self.model}` shows what it takes"
+        raw = (
+            "; raw=True (--raw) sends what its row lacks to createTask, unchecked and at an unknown price"
+            if any(fault.unknown for fault in self.faults)
+            else ""
+        )
+        return f"{self.model} cannot take these inputs:{lines}\n`kie model {self.model}` shows what it takes{raw}"
 
 
 @attrs.define
 class ModelGone(KieError):
-    """The vendor removed the model; nothing was sent."""
+    """The vendor removed the model; nothing was sent.
+
+    Attributes:
+        model: What was asked for.
+        note: Why it is gone, as far as that is known.
+        kind: A word by which the list finds models for the same use; empty: there is none.
+    """
 
     model: str
     note: str
+    kind: str = ""
 
     def __str__(self) -> str:
-        return f"{self.model!r} is no longer offered by Kie: {self.note}; `kie models --all` lists what is left"
+        others = f"{self.kind}` lists others for the same use" if self.kind else "--all` lists what is left"
+        return f"{self.model!r} is no longer offered by Kie: {self.note}; `kie models {others}"
 
 
 @attrs.define
@@ -201,6 +235,118 @@ class NoKey(KieError):
 
 
 @attrs.define
+class LedgerError(KieError):
+    """The ledger cannot be used. Before a create: nothing was sent.
+
+    Attributes:
+        place: The file or the server.
+        problem: What is wrong.
+        remedy: What to do.
+        kind: ``busy``, ``full``, ``corrupt``, or empty.
+    """
+
+    place: str
+    problem: str
+    remedy: str
+    kind: str = ""
+
+    def __str__(self) -> str:
+        return f"the ledger {self.place} cannot be used: {self.problem}; {self.remedy}"
+
+
+@attrs.define
+class OverBudget(KieError):
+    """The job would exceed a limit; nothing was sent.
+
+    Attributes:
+        model: What was to be bought.
+        scope: Whose limit it is; empty: the limit of a single price.
+        price: Kopecks; None: unknown, which counts as too much.
+        limit, spent, reserved: Kopecks.
+    """
+
+    model: str
+    scope: str
+    price: int | None
+    limit: int
+    spent: int = 0
+    reserved: int = 0
+
+    def __str__(self) -> str:
+        limit = f"{self.limit / 100:.2f} RUB"
+        if self.price is None:
+            return (
+                f"the price of {self.model} is unknown and the limit is {limit}; nothing was sent (allow_unknown_price)"
+            )
+        price = f"{self.model} costs {self.price / 100:.2f} RUB"
+        if not self.scope:
+            return f"{price}, more than the {limit} that one job may cost; nothing was sent"
+        booked = f"{self.spent / 100:.2f} spent and {self.reserved / 100:.2f} reserved"
+        whose = "this budget" if self.scope.startswith("own:") else self.scope
+        return f"{price}, and of {limit} for {whose} {booked} already; nothing was sent"
+
+
+@attrs.define
+class JobKeyTaken(KieError, ValueError):
+    """The job key belongs to another request; nothing was sent."""
+
+    job_key: str
+    job: str
+    model: str
+
+    def __str__(self) -> str:
+        return (
+            f"job key {self.job_key!r} does not fit job {self.job} ({self.model}), which was asked for with "
+            "other inputs or another key; nothing was sent; take another key, or repeat that very request"
+        )
+
+
+@attrs.define
+class UnknownJob(KieError, ValueError):
+    """The ledger does not know the job."""
+
+    job: str
+    place: str
+
+    def __str__(self) -> str:
+        return f"the ledger {self.place} knows no job {self.job[:120]!r}; `kie jobs` lists all"
+
+
+@attrs.define
+class WrongState(KieError):
+    """The job is not in a state that allows what was asked for; nothing changed."""
+
+    job: str
+    state: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"job {self.job} is {self.state}: {self.problem}"
+
+
+@attrs.define
+class NoCatalogue(KieError):
+    """No catalogue is kept on this machine, or none that can be used. Nobody was asked.
+
+    Attributes:
+        base_url: Whose catalogue.
+        place: The file in which it is looked for.
+        problem: What is wrong with the file; empty: there is none.
+    """
+
+    base_url: str
+    place: str
+    problem: str = ""
+
+    def __str__(self) -> str:
+        if self.problem:
+            return (
+                f"the kept catalogue {self.place} cannot be used: {self.problem}; `kie catalogue refresh` replaces it"
+            )
+        return f"no catalogue of {self.base_url} was fetched yet; `kie catalogue refresh` asks for it, free of charge"
+
+
+@attrs.define
 class RegistryError(KieError):
     """A registry file, or a row that a plugin brought, cannot be used."""
 
@@ -225,6 +371,26 @@ class BadHandle(KieError, ValueError):
 
 
 @attrs.define
+class UploadFailed(KieError):
+    """A file could not be uploaded; nothing was bought, and trying again is free.
+
+    Attributes:
+        file: What was to be uploaded: a base name, or a few words.
+        reason: Why it was not, and what is allowed.
+        remedy: What to do now.
+        code: Kie's, where it refused; None: it said nothing usable.
+    """
+
+    file: str
+    reason: str
+    remedy: str = "try again, it is free"
+    code: int | None = None
+
+    def __str__(self) -> str:
+        return f"could not upload {self.file}: {self.reason}; nothing was bought; {self.remedy}"
+
+
+@attrs.define
 class NotSent(KieError):
     """The request never left this machine: nothing was bought, and it may be sent again."""
 
@@ -241,10 +407,12 @@ class Refused(KieError):
     Attributes:
         code: Kie's body code, or the HTTP status where the answer had no body code.
         message: Kie's text.
+        retry_after: Seconds that Kie asks to wait; None: it does not say.
     """
 
     code: int
     message: str
+    retry_after: float | None = None
 
     def __str__(self) -> str:
         return f"Kie refused, nothing was bought: {self.message or 'no reason given'} (code {self.code})"
@@ -384,17 +552,29 @@ class JobFailed(KieError):
 
 @attrs.define
 class SaveFailed(KieError):
-    """A result could not be saved; the task is untouched and its result stays with Kie for a while.
+    """One result or more could not be saved; the task is untouched and its results stay with Kie for a while.
 
     Attributes:
         handle: Names the task: save it again with it.
-        url: What was to be saved.
+        url: What was to be saved, the first that failed.
         reason: Why it was not.
+        saved: What lies on disk all the same.
+        others: The url and the reason of each further one that failed.
+        expired: Only links that have expired, fresh ones too, were in the way.
     """
 
     handle: str
     url: str
     reason: str
+    saved: tuple[SavedFile, ...] = ()
+    others: tuple[tuple[str, str], ...] = ()
+    expired: bool = False
 
     def __str__(self) -> str:
-        return f"could not save {self.url}: {self.reason}; the result is still at Kie: {self.handle}"
+        failed = "; ".join(f"could not save {url}: {reason}" for url, reason in ((self.url, self.reason), *self.others))
+        saved = f"; saved: {', '.join(file.path.name for file in self.saved)}" if self.saved else ""
+        if self.expired:
+            where = "the task is paid, nothing must be bought again; look at https://kie.ai/logs"
+        else:
+            where = "the result is still at Kie" if not self.others else "the results are still at Kie"
+        return f"{failed}{saved}; {where}: {self.handle}"

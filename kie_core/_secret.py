@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, NoReturn
 
 MASK: Final = "***"
@@ -16,7 +17,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """Return the text; for the Authorization header only."""
+        """Return the text; for the Authorization header and for signatures only."""
         return self._text
 
     def __repr__(self) -> str:
@@ -40,6 +41,15 @@ def checked_key(text: str) -> Secret:
             "the key has blanks, line breaks or letters that no key has; copy it again from https://kie.ai/api-key"
         )
     return Secret(key)
+
+
+def without_password(text: str) -> str:
+    """Return *text* without what a URL in it says of user and password, in front of the host or in its query."""
+    return re.sub(
+        r"(?i)([?&](?:password|user|sslpassword|passfile)=)[^&\s'\"]*",
+        rf"\1{MASK}",
+        re.sub(r"//\S*@", f"//{MASK}@", text),
+    )
 
 
 #: A shorter key is a toy for a sandbox, and its letters occur in innocent places.

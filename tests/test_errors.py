@@ -12,10 +12,12 @@ from kie_core import ConfigError, Fault, InvalidJob, KieError, UnknownModel, _er
 from kie_core.testing import make_job
 
 VALUES = {
-    "model": "veo3", "suggestions": ("veo3_fast",), "faults": (Fault("prompt", "missing"),), "note": "paused", "wire": "jobs",
+    "model": "veo3", "suggestions": ("veo3_fast",), "moved_to": None, "faults": (Fault("prompt", "missing"),), "note": "paused", "wire": "jobs",
     "spoken": ("v4",), "category": "acme", "installed": ("veo3",), "distribution": "kie-acme", "version": "1.0", "reason": "no luck",
     "hook": "build_payload", "source": "models.json", "problem": "is broken", "line": 3, "handle": "kie1:a:b:c", "code": 422,
     "message": "no", "waited": 5.0, "answer": "{", "state": "running", "url": "https://e.com/a",
+    "retry_after": 5.0, "saved": (), "others": (), "expired": False, "job": "j1", "job_key": "order-17", "scope": "user:7",
+    "price": 3933, "limit": 10_000, "spent": 3000, "reserved": 3933, "base_url": "https://e.com", "place": "ledger.sqlite", "remedy": "make room", "kind": "full", "file": "photo.jpg",
 }  # fmt: skip
 ERRORS = [
     error
