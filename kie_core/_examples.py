@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from kie_core._errors import InvalidJob
-from kie_core._model import Field, Model
+from kie_core._field import Field
+from kie_core._model import Model
 from kie_core._validation import validate
 
 
 def example_inputs(model: Model) -> dict[str, Any]:
-    """Return the least inputs that *model* takes: every required one, and one of each group of which one is needed."""
+    """Return inputs that *model* takes: its registry's example, else the least.
+
+    That is every required one, and one of each group of which one is needed.
+    """
+    if model.example:
+        return copy.deepcopy(dict(model.example))
     inputs = {field.name: example_value(field) for field in model.inputs if field.required and not field.has_default}
     for _ in model.rules:  # a rule may ask for an input on which another rule depends
         try:
@@ -38,5 +45,7 @@ def example_value(field: Field) -> Any:
         case "boolean":
             return False
         case _:
+            if field.examples:
+                return field.examples[0]
             text = "https://example.com/in.png" if field.format == "uri" else "a cute cat"
             return text.ljust(field.min_length or 0, ".")[: field.max_length]

@@ -13,3 +13,9 @@ def rename(params: Mapping[str, JSON], fields: Mapping[str, str]) -> dict[str, J
     A param that is absent stays absent: the choice is left to Kie.
     """
     return {theirs: params[ours] for ours, theirs in fields.items() if ours in params}
+
+
+def camel_case(name: str) -> str:
+    """Return *name* as most of Kie's dedicated calls spell it: ``audio_id`` is ``audioId``."""
+    first, *others = name.split("_")
+    return first + "".join(other.capitalize() for other in others)

@@ -70,3 +70,21 @@ def test_an_endpoint_is_a_path(path):
     """A plugin's table must not lead the key to another host."""
     with pytest.raises(ValueError, match="expected a path"):
         Endpoint(create=path, query="/query")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"query": "/q", "kind": "sync", "promises": ("result",)},
+        {"kind": "sync"},
+        {"query": "/q", "promises": ("result",)},
+        {"kind": "derived"},
+        {"query": "/q", "method": "GET"},
+        {"kind": "derived", "method": "GET", "callback_required": True},
+    ],
+)
+def test_an_endpoint_that_contradicts_itself_is_refused(wrong):
+    """A task has a query, a sync call promises, a derived one is a GET; and only they do."""
+    with pytest.raises(ValueError, match="kind is"):
+        Endpoint(create="/c", **wrong)

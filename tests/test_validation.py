@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kie_core import InvalidJob
+from kie_core import InvalidJob, _validation
 from kie_core._model import model_from_row
 from kie_core._registry import bundled
-from kie_core._validation import validate
+from kie_core._validation import describe, validate
 from kie_core.testing import example_inputs
 
 #: More digits than Python prints.
@@ -101,7 +101,7 @@ def test_an_unknown_input_that_resembles_nothing_lists_what_there_is():
         ({"prompt": "a", "enable_translation": "no"}, "enable_translation", "expected true or false"),
         ({"prompt": "a", "image_urls": []}, "image_urls", "has 0 items; expected 1..3"),
         ({"prompt": "a", "image_urls": ["ftp://e.com/a"]}, "image_urls[0]", "is not a URL"),
-        ({"prompt": "a", "image_urls": "https://e.com/a"}, "image_urls", "is str; expected list of URLs"),
+        ({"prompt": "a", "image_urls": "e.com/a"}, "image_urls", "is str; expected list of URLs"),
         ({"prompt": "a", "image_urls": ["http://a b/"]}, "image_urls[0]", "is not a URL"),
         ({"prompt": "a", "image_urls": ["http://["]}, "image_urls[0]", "is not a URL"),
         ({"prompt": "a", "image_urls": ["https://e.com/a\n"]}, "image_urls[0]", "is not a URL"),
@@ -189,6 +189,76 @@ def test_a_free_object_may_not_be_endless(shots):
 def test_steps_patterns_and_lengths(shots, name, value, said):
     """The rarer limits are kept too."""
     assert said in faults_of(shots, {"shots": [], "first": True, name: value})[name]
+
+
+SUM = {
+    **SHOTS,
+    "input_schema": {
+        "properties": {
+            "images": {"type": "array", "items": {"type": "string", "format": "uri", "schemes": ["https", "asset"]}},
+            "clips": {"type": "array", "items": {"type": "string"}},
+            "mode": {"type": "string", "enum": ["calm", "wild"], "vendorDefault": "wild"},
+            "sound": {"type": "boolean"},
+            "seconds": {"type": "integer", "enum": [-1, *range(4, 31)]},
+            "length": {"type": "string", "enum": [str(number) for number in range(3, 16)]},
+            "voice": {"type": "string", "examples": ["Ann", "Bob"], "maxLength": 9},
+        }
+    },
+    "rules": [
+        {"total": {"of": [{"items": "images"}, {"items": "clips", "weight": 2}], "most": 4}, "why": "four slots"},
+        {"if": {"mode": "wild"}, "limit": {"sound": {"enum": [True]}}, "why": "wild is loud"},
+        {"if": {"mode": {"present": True}}, "require": ["sound"], "why": "a mode needs it"},
+    ],
+}
+
+
+def test_inputs_that_share_room_are_added_up():
+    """Each may be fine alone."""
+    faults = faults_of(model_from_row(SUM), {"images": ["https://e.com/a"] * 3, "clips": ["a"]})
+
+    assert faults["images"] == "images, clips make 5 together; expected ..4 (four slots)"
+    assert validate(model_from_row(SUM), {"images": ["asset://a"] * 2, "clips": ["a"]})
+
+
+def test_inputs_that_fit_are_not_put_into_words(monkeypatch):
+    """What is wrong is explained, what is right costs no text: also where rules apply."""
+
+    def said(key, **_):
+        raise AssertionError(f"said {key}")
+
+    monkeypatch.setattr(_validation, "said", said)
+    inputs = {"prompt": "a song", "custom_mode": True, "style": "folk", "title": "Fox"}
+
+    assert validate(bundled().get("suno-v4"), inputs)["title"] == "Fox"
+
+
+def test_rules_know_what_the_vendor_does_by_default_and_it_is_not_sent():
+    """A value that Kie fills in counts as if it were given, but is not given."""
+    model = model_from_row(SUM)
+
+    assert faults_of(model, {"sound": False})["sound"].endswith("when mode is 'wild' (wild is loud)")
+    assert validate(model, {}) == {}
+    assert faults_of(model, {"mode": "calm"})["sound"].startswith("missing")
+
+
+def test_a_url_begins_as_the_input_allows():
+    """Some take addresses of the vendor's own."""
+    fault = faults_of(model_from_row(SUM), {"images": ["http://e.com/a"]})["images[0]"]
+
+    assert fault.endswith("expected one that begins with https:// or asset://")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("seconds", "one of -1, 4..30"),
+        ("length", "one of '3'..'15'"),
+        ("voice", "text such as 'Ann', 'Bob' of ..9 characters"),
+    ],
+)
+def test_long_lists_are_described_in_short(name, said):
+    """Whole numbers in a row by their ends; open lists by their first."""
+    assert describe(model_from_row(SUM).input(name)) == said
 
 
 def test_one_of_a_group_is_needed(shots):
@@ -321,3 +391,23 @@ def test_a_name_that_is_no_text_is_unknown(name):
 def test_urls_as_people_write_them(url):
     """Upper case, ports, queries, other scripts."""
     assert validate(bundled().get("gpt-4o-image"), {"prompt": "a", "files_url": [url]})["files_url"] == [url]
+
+
+# --- in another language ---------------------------------------------------------------------
+
+
+def test_faults_are_told_in_russian_to_whoever_asks():
+    """All of them, with the same names, values and limits; the next caller hears English again."""
+    model = bundled().get("gpt-4o-image")
+    with pytest.raises(InvalidJob) as russian:
+        validate(model, {"size": "1x1", "quallity": "hd"}, "ru")
+    with pytest.raises(InvalidJob) as english:
+        validate(model, {"size": "1x1", "quallity": "hd"})
+
+    assert [str(fault) for fault in russian.value.faults] == [
+        "quallity: нет такого параметра; возможно, 'quality'?",
+        "prompt: не указан; нужно: текст",
+        "size: '1x1' не подходит; нужно: одно из '1024x1024', '1792x1024', '1024x1792'",
+    ]
+    assert [fault.field for fault in english.value.faults] == [fault.field for fault in russian.value.faults]
+    assert "missing; expected text" in str(english.value)
