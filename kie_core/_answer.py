@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any, Final, TypeAlias
 
 import attrs
 
+from kie_core._depth import DEEPEST, is_deep
 from kie_core._errors import Maintenance, OutOfCredits, RateLimited, ReadFailed, Refused, Unauthorized
+from kie_core._json import loads
 
 
 @attrs.frozen
@@ -18,13 +19,15 @@ class Answer:
 
     status: int
     content: bytes
+    retry_after: float | None = None
 
 
 @attrs.frozen
 class Accepted:
-    """Kie made a task."""
+    """Kie made a task, or sent the result at once: then that is in ``record``, and ``task_id`` stands for it."""
 
     task_id: str
+    record: str | None = None
 
 
 @attrs.frozen
@@ -62,17 +65,15 @@ def body_of(answer: Answer) -> dict[str, Any]:
     Raises:
         ReadFailed: It carries none; says what came instead.
     """
+    if is_deep(answer.content):
+        raise ReadFailed(f"HTTP {answer.status} with JSON of more than {DEEPEST} levels")
     try:
-        body = json.loads(answer.content.decode("utf-8-sig"), parse_constant=_no_constant)
+        body = loads(answer.content)
     except (ValueError, RecursionError) as error:
         raise ReadFailed(f"HTTP {answer.status} without readable JSON ({type(error).__name__})") from None
     if not isinstance(body, dict):
         raise ReadFailed(f"HTTP {answer.status} with a JSON {type(body).__name__} instead of an object")
     return body
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
 
 
 def code_of(body: dict[str, Any]) -> int | None:
@@ -91,39 +92,83 @@ def message_of(body: dict[str, Any]) -> str:
     return str(text)[:500]
 
 
-def account_refusal(code: int | None, message: str) -> Refused | None:
+def account_refusal(code: int | None, message: str, retry_after: float | None = None) -> Refused | None:
     """Return the error for a code of the account, None for any other."""
     kind = ACCOUNT.get(code) if code is not None else None
-    return kind(code, message) if kind is not None and code is not None else None
+    return kind(code, message, retry_after) if kind is not None and code is not None else None
 
 
-def verdict(answer: Answer, refused: Sequence[tuple[int, str]] = ()) -> Verdict:
+def verdict(
+    answer: Answer,
+    refused: Sequence[tuple[int, str]] = (),
+    *,
+    promises: Sequence[str] = (),
+    made_before: Sequence[int] = (),
+) -> Verdict:
     """Judge the answer to a create. What is not clearly accepted or refused is unknown.
 
     Args:
         answer: What came.
         refused: Pairs of the plugin: ``(code, part of the message)`` that mean "no task was made".
+        promises: Members of ``data`` that are the result; empty: the answer has to name a task.
+        made_before: Codes by which the call names a task that was made earlier.
     """
     try:
         body = body_of(answer)
     except ReadFailed as error:
         if answer.status in _EDGE and not _TASK_ID.search(answer.content.decode(errors="replace")):
-            return ACCOUNT.get(answer.status, Refused)(answer.status, f"HTTP {answer.status}")
+            return ACCOUNT.get(answer.status, Refused)(answer.status, f"HTTP {answer.status}", answer.retry_after)
         return unknown(error.reason, answer.content)
     code, message, task_id = code_of(body), message_of(body), _task_id(body)
+    if code == 200 and promises:
+        return _kept(answer, body, promises)
+    if task_id and (code == 200 or code in made_before):
+        return Accepted(task_id)
     if code == 200:
-        return Accepted(task_id) if task_id else unknown("Kie said yes, but named no task id", answer.content)
-    if task_id:  # a refusal that names a task contradicts itself
+        return unknown("Kie said yes, but named no task id", answer.content)
+    if task_id or _TASK_ID.search(answer.content.decode(errors="replace")):  # a refusal that names a task
         return unknown(f"Kie answered code {code} and a task id", answer.content)
     if code is None:
-        if answer.status in _EDGE:
-            return ACCOUNT.get(answer.status, Refused)(answer.status, message or f"HTTP {answer.status}")
-        return unknown(f"HTTP {answer.status} with JSON, but without a code", answer.content)
+        return _without_code(answer, message)
     if code in ACCOUNT:
-        return ACCOUNT[code](code, message)
+        return ACCOUNT[code](code, message, answer.retry_after)
     if code in _REFUSED or any(code == known and part.casefold() in message.casefold() for known, part in refused):
         return Refused(code, message)
     return unknown(f"Kie answered code {code}: {message or 'no message'}", answer.content)
+
+
+def _without_code(answer: Answer, message: str) -> Verdict:
+    if answer.status in _EDGE:
+        return ACCOUNT.get(answer.status, Refused)(
+            answer.status, message or f"HTTP {answer.status}", answer.retry_after
+        )
+    return unknown(f"HTTP {answer.status} with JSON, but without a code", answer.content)
+
+
+def asked_again(answer: Answer, refused: Sequence[tuple[int, str]], stands_for: str) -> Verdict:
+    """Judge the first answer to a ``derived`` call: it may be asked again, so only a clear refusal ends it.
+
+    Args:
+        answer: What came.
+        refused: As for `verdict`.
+        stands_for: What is taken for its task id.
+    """
+    judged = verdict(answer, refused)
+    if isinstance(judged, Refused) and judged.code != _NOT_READY:
+        return judged
+    return Accepted(stands_for)
+
+
+#: "The file is being made". Source: docs.kie.ai/veo3-api/generate-veo-3-video, read 2026-04-29.
+_NOT_READY: Final = 400
+
+
+def _kept(answer: Answer, body: dict[str, Any], promises: Sequence[str]) -> Verdict:
+    data = body.get("data")
+    missing = [name for name in promises if not isinstance(data, dict) or data.get(name) in (None, "")]
+    if missing:
+        return unknown(f"Kie said yes, but sent no {missing[0]}", answer.content)
+    return Accepted("", answer.content.decode("utf-8-sig"))
 
 
 def unknown(reason: str, content: bytes) -> Unknown:

@@ -6,10 +6,12 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 
+from kie_core._depth import is_deep
 from kie_core._errors import ReadFailed, RecordMissing
 from kie_core._model import JSON, Media
 
@@ -20,9 +22,16 @@ State = Literal["queued", "running", "partial", "needs_input", "succeeded", "fai
 #: States that no later answer changes.
 TERMINAL: Final[frozenset[State]] = frozenset({"succeeded", "failed", "expired"})
 
-#: How long Kie keeps generated media, in seconds: 14 days.
-#: Source: docs.kie.ai/1973359m0, read 2026-04-29.
-MEDIA_LIFETIME: Final = 14 * 24 * 3600.0
+#: How long the address of generated media is good for, in seconds: 24 hours.
+#: Source: docs.kie.ai/market/common/get-task-detail, read 2026-10-01. docs.kie.ai/1973359m0, read 2026-04-29,
+#: says 14 days; the shorter counts.
+MEDIA_LIFETIME: Final = 24 * 3600.0
+
+
+def _figure(value: Any) -> float | None:
+    """Return a number of Kie's; None for anything else that stands in its place."""
+    known = isinstance(value, (int, float)) and not isinstance(value, bool) and -1e15 < value < 1e15
+    return value if known else None
 
 
 @attrs.frozen
@@ -35,7 +44,8 @@ class Artifact:
         text: Lyrics and the like.
         data: Tables, notes, boxes.
         role: ``result``, or what else it is: ``cover``, ``origin``, ``last_frame``.
-        lifetime: Seconds after the end of the task for which Kie keeps it.
+        lifetime: Seconds after the end of the task for which its address is good; None: for ever.
+        expires_at: When its address may stop working; set by the core when the end of the task is seen.
     """
 
     kind: Media
@@ -44,10 +54,34 @@ class Artifact:
     data: JSON = attrs.field(default=None, kw_only=True)
     role: str = attrs.field(default="result", kw_only=True)
     lifetime: float | None = attrs.field(default=MEDIA_LIFETIME, kw_only=True)
+    expires_at: datetime | None = attrs.field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if sum(value is not None for value in (self.url, self.text, self.data)) != 1:
             raise ValueError("an artifact has exactly one of url, text and data")
+
+
+@attrs.frozen
+class SavedFile:
+    """One result on disk.
+
+    Attributes:
+        number: The artifact's place, from 1.
+        path: Where it lies.
+        size: Bytes.
+        sha256: Its hash, in hexadecimal.
+        kind: Its extension, by its content.
+        declared: The Content-Type as sent.
+        url: Where it came from; None: it came with the answer.
+    """
+
+    number: int
+    path: Path
+    size: int
+    sha256: str
+    kind: str
+    declared: str | None = None
+    url: str | None = None
 
 
 @attrs.frozen
@@ -67,7 +101,7 @@ class Outcome:
         artifacts: What is there already.
         error: Why it failed.
         progress: 0 to 1, where Kie tells.
-        credits: What Kie says it charged.
+        credits: What Kie says it charged; what is no number counts as not said, here and in the next.
         seconds: How long the task took, by Kie's clock.
         remark: A word of Kie's that is not in its documentation, such as an unknown state.
     """
@@ -75,9 +109,9 @@ class Outcome:
     state: State
     artifacts: tuple[Artifact, ...] = ()
     error: Failure | None = None
-    progress: float | None = attrs.field(default=None, kw_only=True)
-    credits: float | None = attrs.field(default=None, kw_only=True)
-    seconds: float | None = attrs.field(default=None, kw_only=True)
+    progress: float | None = attrs.field(default=None, kw_only=True, converter=_figure)
+    credits: float | None = attrs.field(default=None, kw_only=True, converter=_figure)
+    seconds: float | None = attrs.field(default=None, kw_only=True, converter=_figure)
     remark: str | None = attrs.field(default=None, kw_only=True)
 
     @property
@@ -169,14 +203,14 @@ def flag_outcome(body: Mapping[str, Any], artifacts: Callable[[dict[str, Any]], 
     data = record(body)
     flag = data.get("successFlag")
     state = _FLAGS.get(flag) if isinstance(flag, int) and not isinstance(flag, bool) else None
-    took = seconds_between(data.get("createTime"), data.get("completeTime"))
     progress = _share(data.get("progress"))
-    if state == "succeeded":
-        found = tuple(artifacts(part(data, "response")))
-        return Outcome("succeeded", found, progress=progress, seconds=took)
+    if state not in TERMINAL:
+        return Outcome("running", progress=progress, remark=None if state else f"unknown successFlag {flag!r}")
+    took = seconds_between(data.get("createTime"), data.get("completeTime"))
     if state == "failed":
         return Outcome("failed", error=failure(data.get("errorCode"), data.get("errorMessage")), seconds=took)
-    return Outcome("running", progress=progress, remark=None if state else f"unknown successFlag {flag!r}")
+    found = tuple(artifacts(part(data, "response")))
+    return Outcome("succeeded", found, progress=progress, seconds=took)
 
 
 def _share(text: Any) -> float | None:
@@ -200,6 +234,11 @@ _JOBS_EXTRAS: Final = {
 }
 
 
+#: Seconds for which the address of a mask is good.
+#: Source: docs.kie.ai/market/omnihuman-1-5/subject-detection, read 2026-10-07.
+_MASK_LIFETIME: Final = 3600.0
+
+
 def jobs_outcome(job: Job, body: Mapping[str, Any]) -> Outcome:
     """Read an answer of ``GET /api/v1/jobs/recordInfo``, for any model.
 
@@ -211,21 +250,20 @@ def jobs_outcome(job: Job, body: Mapping[str, Any]) -> Outcome:
     data = record(body)
     word = data.get("state")
     state = _JOBS_STATES.get(str(word))
-    common: dict[str, Any] = {
-        "credits": data.get("creditsConsumed", data.get("consumeCredits")),
-        "seconds": seconds_between(data.get("createTime"), data.get("completeTime")),
-    }
-    if state == "succeeded":
-        return Outcome("succeeded", _jobs_artifacts(job.model.media, data), **common)
+    charged = data.get("creditsConsumed", data.get("consumeCredits"))
+    if state not in TERMINAL:
+        progress = data.get("progress")
+        return Outcome(
+            state or "running",
+            progress=progress / 100 if isinstance(progress, (int, float)) and 0 <= progress <= 100 else None,
+            credits=charged,
+            remark=None if state else f"unknown state {word!r}",
+        )
+    took = seconds_between(data.get("createTime"), data.get("completeTime"))
     if state == "failed":
-        return Outcome("failed", error=failure(data.get("failCode"), data.get("failMsg")), **common)
-    progress = data.get("progress")
-    return Outcome(
-        state or "running",
-        progress=progress / 100 if isinstance(progress, (int, float)) and 0 <= progress <= 100 else None,
-        credits=common["credits"],
-        remark=None if state else f"unknown state {word!r}",
-    )
+        problem = failure(data.get("failCode"), data.get("failMsg"))
+        return Outcome("failed", error=problem, credits=charged, seconds=took)
+    return Outcome("succeeded", _jobs_artifacts(job.model.media, data), credits=charged, seconds=took)
 
 
 def _jobs_artifacts(media: Media, data: Mapping[str, Any]) -> tuple[Artifact, ...]:
@@ -238,8 +276,11 @@ def _jobs_artifacts(media: Media, data: Mapping[str, Any]) -> tuple[Artifact, ..
         if isinstance(track, dict):
             found += [Artifact("audio", url) for url in urls_of(track.get("audio_url"))]
             found += [Artifact("image", url, role="cover") for url in urls_of(track.get("image_url"))]
-    if result.get("resultObject") is not None:
-        found.append(Artifact("data", data=result["resultObject"]))
+    made = result.get("resultObject")
+    if made is not None:
+        masks = urls_of(made.get("mask_urls")) if isinstance(made, dict) else []
+        found += [Artifact("image", url, lifetime=_MASK_LIFETIME) for url in masks]
+        found.append(Artifact("data", data=made))
     return tuple(found)
 
 
@@ -248,8 +289,44 @@ def _loaded(text: Any) -> dict[str, Any]:
     for _ in range(2):
         if not isinstance(text, str):
             break
+        if is_deep(text.encode(errors="surrogatepass")):
+            return {}
         try:
             text = json.loads(text)
         except (ValueError, RecursionError):
             return {}
     return text if isinstance(text, dict) else {}
+
+
+#: Words by which the families say how a task ended. Source: their detail pages, read 2026-04-29 to 2026-10-01.
+_GOOD_WORDS: Final = frozenset({"success", "succeeded"})
+_BAD_WORDS: Final = frozenset({"fail", "failed", "generate_failed", "create_task_failed", "generate_audio_failed",
+                               "sensitive_word_error"})  # fmt: skip
+
+
+def generic_outcome(job: Job, body: Mapping[str, Any]) -> Outcome:
+    """Read an answer of any family as well as that goes without its plugin: whether it ended, and every address.
+
+    Raises:
+        RecordMissing, ReadFailed: The answer says nothing about the task.
+    """
+    data = record(body)
+    words = {str(data.get(name)).casefold() for name in ("state", "status")}
+    mark = data.get("successFlag")
+    flag = _FLAGS.get(mark) if isinstance(mark, int) and not isinstance(mark, bool) else None
+    if words & _BAD_WORDS or flag == "failed":
+        code, message = data.get("failCode", data.get("errorCode")), data.get("failMsg", data.get("errorMessage"))
+        return Outcome("failed", error=failure(code, message))
+    if words & _GOOD_WORDS or flag == "succeeded":
+        result = {name: data.get(name) for name in ("response", "videoInfo")}
+        found = dict.fromkeys([*_addresses(result), *_addresses(_loaded(data.get("resultJson")))])
+        return Outcome("succeeded", tuple(Artifact(job.model.media, url) for url in found))
+    return Outcome("running")
+
+
+def _addresses(value: Any) -> list[str]:
+    if isinstance(value, Mapping):
+        return [url for one in value.values() for url in _addresses(one)]
+    if isinstance(value, list):
+        return [url for one in value for url in _addresses(one)]
+    return [value] if isinstance(value, str) and value.startswith(("https://", "http://")) else []

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import attrs
 
 from kie_core._dispatch import Dispatcher
 from kie_core._job import Job
 from kie_core._price import Price
+from kie_core._secret import MASK
+from kie_core._sources import replaced
 
 
 @attrs.frozen
@@ -19,9 +22,9 @@ class Payload:
 
     Attributes:
         model, category, wire: What is asked for, and how.
-        params: The checked inputs with defaults.
+        params: The checked inputs with defaults; what stands for a file says so.
         method, url: Where it would go.
-        body: What it would carry, with the callback URL.
+        body: What it would carry, with the callback address; its last part, a secret, is masked.
         price: What it would cost.
         warnings: What is lost on this wire, and doubts.
     """
@@ -39,15 +42,17 @@ class Payload:
 
 def payload_of(dispatcher: Dispatcher, job: Job, base_url: str) -> Payload:
     """Build the request of *job* and lay it open. Raises what `Dispatcher.request` raises."""
-    request = dispatcher.request(job)
+    callback = dispatcher.callback_url and f"{dispatcher.callback_url}/{job.id}/{MASK}"
+    request = dispatcher.request(job, callback)
+    files = {stand_in: str(source) for stand_in, source in job.files.items()}
     return Payload(
         model=job.model.id,
         category=job.model.category,
         wire=job.wire,
-        params=dict(job.params),
+        params=replaced(job.params, files),
         method=request.method,
-        url=base_url + request.path,
-        body=json.loads(request.content or b"{}"),
+        url=base_url + request.path + (f"?{urlencode(request.query)}" if request.query else ""),
+        body=replaced(json.loads(request.content or b"{}"), files),
         price=job.price,
         warnings=tuple(dispatcher.warnings(job)),
     )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kie_core import JOBS_REFUSED, Maintenance, OutOfCredits, RateLimited, ReadFailed, Refused, Unauthorized
-from kie_core._answer import Accepted, Answer, Unknown, body_of, verdict
+from kie_core._answer import Accepted, Answer, Unknown, asked_again, body_of, verdict
 
 
 def judge(body, status=200, refused=()):
@@ -215,3 +215,57 @@ def test_a_refusal_that_names_a_task_is_no_refusal(status, content):
 def test_a_task_id_is_found_wherever_it_stands(content, task_id):
     """Late, as a number, with dots and colons."""
     assert judge(content).task_id == task_id
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        ({"code": 200, "msg": "success", "data": {"result": "x"}}, True),
+        ({"code": 200, "msg": "success", "data": {"result": False}}, True),
+        ({"code": 200, "msg": "success", "data": {"result": ""}}, False),
+        ({"code": 200, "msg": "success", "data": {"taskId": "t1"}}, False),
+        ({"code": 200, "msg": "success", "data": None}, False),
+        ({"code": 200, "msg": "success", "data": []}, False),
+    ],
+)
+def test_an_answer_that_is_the_result_has_to_keep_its_promise(body, kept):
+    """Anything else may have been bought all the same."""
+    answer = Answer(200, json.dumps(body).encode())
+
+    found = verdict(answer, promises=("result",))
+
+    assert found == Accepted("", json.dumps(body)) if kept else isinstance(found, Unknown)
+
+
+@pytest.mark.parametrize("code", [400, 401, 402, 404, 422, 429, 455, 505])
+def test_a_refusal_is_one_whatever_was_promised(code):
+    """Nothing was made."""
+    assert isinstance(verdict(Answer(200, b'{"code": %d, "data": null}' % code), promises=("result",)), Refused)
+
+
+def test_a_code_that_names_an_earlier_task_is_an_acceptance_of_that():
+    """Only for calls whose page says so; elsewhere nobody knows what it means."""
+    answer = Answer(200, b'{"code": 422, "msg": "already generated", "data": {"taskId": "t1"}}')
+
+    assert verdict(answer, made_before=(422,)) == Accepted("t1")
+    assert isinstance(verdict(answer), Unknown)
+    assert isinstance(verdict(Answer(200, b'{"code": 422, "data": null}'), made_before=(422,)), Refused)
+
+
+@pytest.mark.parametrize(
+    ("content", "refused"),
+    [
+        (b'{"code": 200, "data": {"resultUrl": "https://x.example/1"}}', False),
+        (b'{"code": 400, "msg": "being made"}', False),
+        (b'{"code": 500}', False),
+        (b"<html>", False),
+        (b'{"code": 422, "msg": "Record does not exist"}', True),
+        (b'{"code": 402}', True),
+        (b'{"code": 429}', True),
+    ],
+)
+def test_a_call_that_may_be_asked_again_ends_by_a_clear_refusal_only(content, refused):
+    """Whatever else came, the next question tells more."""
+    found = asked_again(Answer(200, content), (), "taskId=t1")
+
+    assert isinstance(found, Refused) if refused else found == Accepted("taskId=t1")

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from kie_core import Artifact, Failure, Outcome, ReadFailed, RecordMissing, jobs_outcome, urls_of
-from kie_core._outcome import seconds_between
+from kie_core._outcome import flag_outcome, seconds_between
 from kie_core.testing import make_job
 
 EXAMPLES = json.loads(Path(__file__).with_name("jobs_examples.json").read_text())
@@ -39,6 +39,20 @@ def test_documented_records(name, state, urls):
     outcome = jobs_outcome(JOB, EXAMPLES["query"][name])
 
     assert (outcome.state, outcome.urls) == (state, urls)
+
+
+@pytest.mark.parametrize("reads", [jobs_outcome, lambda _, body: flag_outcome(body, lambda _: ())])
+def test_a_record_that_goes_on_is_looked_at_and_not_read(reads):
+    """Most answers of a job say only that: neither its dates nor its results are looked at."""
+
+    class Record(dict):
+        def get(self, name, default=None):
+            assert name not in ("createTime", "completeTime", "resultJson", "response")
+            return super().get(name, default)
+
+    data = Record(state="generating", successFlag=0, createTime=1, completeTime=None, resultJson="", response=None)
+
+    assert reads(JOB, {"code": 200, "data": data}) == Outcome("running")
 
 
 def test_a_failure_has_code_and_text():
