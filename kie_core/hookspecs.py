@@ -6,6 +6,9 @@ A category plugin is a module, found through the entry-point group
     [project.entry-points."kie_core.plugins"]
     acme = "kie_acme"
 
+Its models stand in ``kie_acme/kie_models.json``; then it is imported when its category is first used. A plugin that
+wraps or observes hooks has no such file, and is imported at once.
+
 Hooks are pure: values in, values out; no network, no clock, no environment.
 They never see the key or the client, and the core calls the three required ones
 only on the plugin that owns the model's category.
@@ -46,12 +49,13 @@ class CategoryPlugin(Protocol):
 
     @hookspec(firstresult=True)
     def build_payload(self, job: Job) -> dict[str, JSON]:
-        """Turn *job* into the JSON body that Kie expects.
+        """Turn *job* into the JSON body that Kie expects; for a ``derived`` endpoint, into the query of its call.
 
         Called once per job, before anything is sent or reserved.
 
         Args:
-            job: Its params already satisfy the model.
+            job: Its params already satisfy the model. For a file that is not uploaded yet an address under
+                ``upload.invalid`` stands in them: pass it on as any URL, it is replaced before the body is sent.
 
         Returns:
             A JSON object without the callback URL, which the core adds.
@@ -67,7 +71,8 @@ class CategoryPlugin(Protocol):
         Args:
             job: The job that the task was made for; without params if it was
                 attached from a handle.
-            body: The whole answer with any ``code``, except the account's codes
+            body: The whole answer (of a ``sync`` endpoint the answer to the create, of a ``derived`` one that of the
+                call itself) with any ``code``, except the account's codes
                 401, 402, 429 and 455, which the core answers. Use `kie_core.record`
                 to get at its data.
 
@@ -82,7 +87,11 @@ class OptionalHooks(Protocol):
 
     @hookspec
     def register_models(self) -> Iterable[Mapping[str, Any]]:
-        """Return rows for the registry, in the format of the bundled files."""
+        """Return rows for the registry, in the format of the bundled files (``docs/registry.md``).
+
+        For rows that are computed; those that are written down belong into ``kie_models.json``, and nobody brings both.
+        Called once per process.
+        """
 
     @hookspec(firstresult=True)
     def refused(self) -> Sequence[tuple[int, str]]:

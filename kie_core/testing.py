@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from kie_core._config import Settings
 from kie_core._dispatch import V4
-from kie_core._errors import InvalidJob, ReadFailed
+from kie_core._errors import InvalidJob, ReadFailed, RegistryError
 from kie_core._examples import example_inputs
+from kie_core._fit import Fit, Unfit, fit_of
 from kie_core._job import Endpoint, Job
 from kie_core._model import Model, model_from_row
 from kie_core._outcome import Outcome
-from kie_core._plugins import check_fit
+from kie_core._plugins import check_late, declared
 from kie_core._price import Rates, quote
-from kie_core._registry import bundled, from_rows
+from kie_core._registry import bundled, from_rows, whole
 from kie_core._validation import validate
 
 _DEFAULTS = Settings()
@@ -71,15 +72,28 @@ def check_plugin(plugin: Any, category: str) -> None:
     Raises:
         AssertionError: A rule is broken; says which, and for which model.
     """
-    assert check_fit(plugin), f"{category}: the plugin implements no category hooks"
-    rows = plugin.register_models() if hasattr(plugin, "register_models") else ()
-    models = [model for model in (*bundled(), *from_rows(rows, category)) if model.category == category]
+    try:
+        fit = fit_of(plugin)
+        brought = _brought(plugin, fit, category)
+    except (Unfit, RegistryError) as error:
+        raise AssertionError(f"{category}: {error}") from error
+    assert fit.owns, f"{category}: the plugin implements no category hooks"
+    models = [model for model in (*bundled(), *brought) if model.category == category]
     assert models, f"{category}: no registry holds a model of this category"
     for wire in plugin.ENDPOINTS:
         assert wire != V4, f"{category}: the wire {V4!r} is the core's own"
         for model in models:
-            if model.status != "gone":
+            if model.status != "gone" and (not model.wires or wire in model.wires):
                 _check_model(plugin, model, wire)
+
+
+def _brought(plugin: Any, fit: Fit, category: str) -> Sequence[Model]:
+    models = declared(getattr(plugin, "__name__", type(plugin).__module__), category)
+    if models is None:
+        return from_rows(plugin.register_models(), category) if hasattr(plugin, "register_models") else ()
+    check_late(plugin, fit)
+    whole(models)
+    return models
 
 
 def _check_model(plugin: Any, model: Model, wire: str) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from decimal import Decimal
 
+import attrs
 import pytest
 
-from kie_core import BadHandle, InvalidJob, ModelGone, NoPlugin, Outcome, PluginFailed, UnknownModel, UnknownWire
+from kie_core import InvalidJob, ModelGone, NoPlugin, Outcome, PluginFailed, UnknownModel, UnknownWire
+from kie_core._config import load_settings
 from kie_core._dispatch import NO_CALLBACK, Dispatcher
+from kie_core._plan import Planner
 from kie_core._plugins import load_plugins
 from kie_core._price import Rates
 from kie_core._registry import bundled, from_rows
@@ -52,6 +56,17 @@ def test_the_v4_wire_needs_no_hook(acme):
     )
 
 
+def test_a_model_of_which_the_plugin_speaks_no_wire_is_an_error(acme):
+    """A row of somebody's, or of a newer plugin: the message names both sides."""
+    made = dispatcher()
+    made.plugins.registry = made.plugins.registry.replaced(
+        [attrs.evolve(made.plugins.registry.get(acme), wires=("newest",))]
+    )
+
+    with pytest.raises(UnknownWire, match="cannot go over wire 'newest'; its plugin speaks 'dedicated', 'v4'"):
+        made.job(acme, {"prompt": "cat"}, job_id="j1")
+
+
 def test_a_wire_that_is_not_spoken_is_an_error(acme):
     """The message lists those that are."""
     with pytest.raises(UnknownWire, match="speaks 'dedicated', 'v4'"):
@@ -66,9 +81,12 @@ def test_the_preferred_wire_is_a_preference(acme, preferred, wire):
 
 def test_a_configured_callback_is_sent(acme):
     """The core adds it, not the plugin."""
-    made, job = job_of(acme, callback_url="https://bot.example/kie")
+    made, job = job_of(acme)
 
-    assert body_of(made.request(job)) == {"text": "cat", "callBackUrl": "https://bot.example/kie"}
+    assert body_of(made.request(job, "https://bot.example/kie")) == {
+        "text": "cat",
+        "callBackUrl": "https://bot.example/kie",
+    }
 
 
 def test_a_call_that_insists_on_a_callback_gets_a_reserved_one(install, acme_source):
@@ -145,18 +163,21 @@ def test_a_handle_brings_back_job_and_task(acme):
     """Enough to read the task; nothing is bought."""
     made, job = job_of(acme)
 
-    attached, task_id = made.attached(job.handle("t1"))
+    attached, handle = made.readable(job.handle("t1"))
 
-    assert (attached.id, attached.model.id, attached.wire, task_id) == ("j1", acme, "dedicated", "t1")
+    assert (attached.id, attached.model.id, attached.wire, handle.task) == ("j1", acme, "dedicated", "t1")
     assert made.outcome(attached, {"code": 200, "data": {"state": "running"}}) == Outcome("running")
 
 
-def test_a_handle_without_a_task_cannot_be_read(acme):
-    """That of an unknown job: the message says what to do."""
+def test_what_was_paid_is_read_when_its_plugin_is_gone(acme):
+    """Whether it ended and where its files are stands in every family's record in one of a few ways."""
     made, job = job_of(acme)
+    orphan = attrs.evolve(job, model=attrs.evolve(job.model, category="nobody"))
+    done = {"code": 200, "data": {"successFlag": 1, "response": {"resultUrls": ["https://e.com/a.png"]}}}
 
-    with pytest.raises(BadHandle, match="names no task"):
-        made.attached(job.handle())
+    assert made.outcome(orphan, done).urls == ("https://e.com/a.png",)
+    assert made.outcome(orphan, {"code": 200, "data": {"state": "fail", "failMsg": "no"}}).state == "failed"
+    assert made.outcome(orphan, {"code": 200, "data": {"status": "PENDING"}}).state == "running"
 
 
 def test_a_model_that_the_vendor_removed_says_so():
@@ -199,6 +220,20 @@ def test_a_hook_that_changes_the_inputs_changes_nothing(install, acme_source):
 
     assert made.request(job) == made.request(job)
     assert job.params["tags"] == ["a"]
+
+
+def test_a_hook_is_asked_once_where_a_job_goes(install, acme_source):
+    """However much of its request depends on that."""
+    source = acme_source.replace("def endpoint_for(job):", "def endpoint_for(job):\n    ASKED.append(job.id)")
+    install("kie-acme", {"acme": "kie_asked_test"}, {"kie_asked_test": f"ASKED = []\n{source}"})
+    made, job = job_of("acme-sketch")
+    asked = sys.modules["kie_asked_test"].ASKED
+    asked.clear()
+
+    made.request(job)
+    assert len(asked) == 1
+    Planner("account-1", load_settings({}, environ={}), made).planned(job)
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize("table", ["[(500, None)]", "[500]", "500"])

@@ -9,13 +9,22 @@ from typing import assert_type
 import kie_4o_image
 import kie_flux_kontext
 import kie_legacy_v3
+import kie_market
 import kie_runway
 import kie_suno
 import kie_veo3
-from kie_core import CategoryPlugin, Kie, KieBlocking, Outcome, Task
+from kie_core import Catalogue, CategoryPlugin, Kie, KieBlocking, ModelStats, Outcome, Task
 from kie_core._blocking import BlockingTask
 
-plugins: list[CategoryPlugin] = [kie_4o_image, kie_flux_kontext, kie_legacy_v3, kie_runway, kie_suno, kie_veo3]
+plugins: list[CategoryPlugin] = [
+    kie_4o_image,
+    kie_flux_kontext,
+    kie_legacy_v3,
+    kie_market,
+    kie_runway,
+    kie_suno,
+    kie_veo3,
+]
 
 
 async def reads_well() -> None:
@@ -25,6 +34,8 @@ async def reads_well() -> None:
         assert_type(await task.wait(), Outcome)
         assert_type(await task.save("folder"), list[Path])
         assert_type(await kie.credits(), Decimal)
+        assert_type(await kie.catalogue(refresh=True), Catalogue)
+        assert_type(await kie.stats(30), tuple[ModelStats, ...])
 
 
 def reads_well_without_async() -> None:
