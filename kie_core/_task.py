@@ -1,0 +1,207 @@
+"""A task at Kie: wait for it, look at it, save what it made."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kie_core._entry import Entry
+from kie_core._errors import BadHandle, JobFailed, SubmitUnknown, WrongState
+from kie_core._job import Job
+from kie_core._outcome import Outcome
+from kie_core._pace import Pace
+from kie_core._runner import Runner, still_running
+from kie_core._wait import Schedule
+
+if TYPE_CHECKING:
+    from kie_core._client import Kie
+
+log = logging.getLogger("kie_core")
+
+
+class Task:
+    """A task at Kie: what became of a job.
+
+    Attributes:
+        job: What was bought.
+        id: Kie's task id; None: not known yet.
+        outcome: What was last seen of it; None: nothing yet.
+    """
+
+    def __init__(self, kie: Kie, job: Job, entry: Entry | None, task_id: str | None, *, fresh: bool = False) -> None:
+        self._kie = kie
+        self._entry = entry
+        self._fresh = fresh
+        self.job = job
+        self.id = task_id
+        self.outcome: Outcome | None = entry.outcome if entry is not None and entry.ended else None
+
+    def __repr__(self) -> str:
+        return f"<Task {self.handle} {self.outcome.state if self.outcome else 'not read yet'}>"
+
+    @property
+    def handle(self) -> str:
+        """The text that resumes this task anywhere: ``kie.attach(handle)``."""
+        return self.job.handle(self.id)
+
+    async def status(self) -> Outcome:
+        """Ask once. Free.
+
+        Raises:
+            RecordMissing: Kie does not know the task: not yet, or not any more.
+            ReadFailed: No usable answer; ask again.
+            ReadRefused: The account cannot read.
+            PluginFailed: The plugin cannot read the answer.
+            SubmitUnknown: It is unknown whether there is a task.
+            JobFailed: It was called off before Kie had it.
+        """
+        runner, entry = await self._found()
+        if entry.task_id is None:  # it ended before Kie had it
+            if entry.outcome is not None:
+                return entry.outcome
+            raise JobFailed(self.handle, entry.state, None, entry.reason)
+        return await self._judged(runner, entry, await runner.look(entry))
+
+    async def record(self) -> dict[str, Any]:
+        """Ask once and return Kie's whole answer as it came, for what an `Outcome` has no place for. Free.
+
+        The answer counts as one of `status` does. Raises what `status` raises, and:
+
+        Raises:
+            WrongState: There is no task: it ended before Kie had it.
+        """
+        runner, entry = await self._found()
+        if entry.task_id is None:
+            raise WrongState(entry.id, entry.state, "Kie has no record of it")
+        body = await runner.record(entry, entry.task_id)
+        await self._judged(runner, entry, runner.understood(entry, body))
+        return body
+
+    async def _judged(self, runner: Runner, entry: Entry, outcome: Outcome) -> Outcome:
+        self._entry = entry = await runner.judged(entry, outcome)
+        if entry.ended and entry.outcome is not None:
+            outcome = entry.outcome  # the first end counts, whatever comes later
+        elif not entry.ended:
+            outcome = still_running(outcome)
+        self._seen(outcome)
+        return outcome
+
+    async def updates(
+        self, wait_timeout: float | None = None, *, schedule: Schedule | Pace | None = None
+    ) -> AsyncIterator[Outcome]:
+        """Yield each outcome that differs from the one before, until the task ends. Free.
+
+        Args:
+            wait_timeout: Seconds; None: the setting, else 15 minutes, for video 30; ``math.inf``: for ever.
+            schedule: When to ask, a `Pace` or a `Schedule`; None: as the client does. Where others wait for the task
+                too, the soonest counts.
+
+        Raises:
+            WaitTimeout: The task goes on; attach to its handle later.
+            ReadRefused: The account cannot read; the task goes on.
+            PluginFailed: The plugin cannot read the answers; the task goes on.
+            LedgerError: What Kie said could not be written down; the task goes on, and is in the ledger.
+            SubmitUnknown: It is unknown whether there is a task.
+            RuntimeError: The client was closed meanwhile; the task goes on.
+            ValueError: ``wait_timeout`` is negative or not a number.
+        """
+        seconds = self._kie._wait_seconds(wait_timeout, self.job.model.media)
+        runner, entry = await self._found()
+        async for step in runner.follow(entry, seconds, at_once=not self._fresh, schedule=schedule):
+            self._entry = step.entry
+            if step.outcome is not None:
+                self._seen(step.outcome)
+                yield step.outcome
+
+    async def wait(self, wait_timeout: float | None = None) -> Outcome:
+        """Wait until the task succeeded and return its outcome. Free. Raises what `updates` raises, and:
+
+        Raises:
+            JobFailed: It ended without a result, or waits for a person.
+        """
+        if not self._settled:
+            async for _ in self.updates(wait_timeout):
+                pass
+        outcome = self.outcome
+        if outcome is None:  # it ended before Kie had it
+            assert self._entry is not None
+            raise JobFailed(self.handle, self._entry.state, None, self._entry.reason)
+        if outcome.state != "succeeded":
+            error = outcome.error
+            code, message = (error.code, error.message) if error is not None else (None, outcome.remark or "")
+            raise JobFailed(self.handle, outcome.state, code, message)
+        return outcome
+
+    def remaining(self) -> float | None:
+        """Return the seconds in which half of such tasks end that have run as long as this one. Asks nobody.
+
+        Learned from the tasks that the ledger saw end, by model and price; before there were any, a guess.
+
+        Returns:
+            None: it has ended, or was not waited for yet, or questions go by a `Schedule`.
+        """
+        runner, entry = self._kie._runner, self._entry
+        if runner is None or entry is None or entry.ended or entry.submitted_at is None:
+            return None
+        return runner.watcher.remaining(entry.plan, entry.submitted_at)
+
+    async def save(self, folder: str | Path | None = None) -> list[Path]:
+        """Save every artifact and return the paths, in the order of the artifacts. Waits first if need be. Free.
+
+        Args:
+            folder: Made if it is missing; None: the setting ``out``.
+
+        Raises:
+            SaveFailed: One could not be saved, or Kie names none; all others are on disk.
+            What `wait` raises.
+        """
+        await self.wait()
+        runner, entry = await self._found()
+        target = Path(folder) if folder is not None else self._kie.settings.out
+        self._entry, paths = await runner.save(entry, target)
+        return paths
+
+    @property
+    def _settled(self) -> bool:
+        """Whether nothing more is to be learnt. What seems gone may come back, and a result may be named later."""
+        outcome = self.outcome
+        return outcome is not None and (
+            outcome.state == "failed" or (outcome.state == "succeeded" and bool(outcome.artifacts))
+        )
+
+    def _seen(self, outcome: Outcome) -> None:
+        known = self.outcome
+        if known == outcome or self._settled:
+            return
+        self.outcome = outcome
+        log.info("job %s: task %s is %s", self.job.id, self.id, outcome.state)
+        self._kie.dispatcher.plugins.observe("job_updated", job=self.job, task_id=self.id, outcome=outcome)
+
+    async def _found(self) -> tuple[Runner, Entry]:
+        """Return the ledger's entry of this task, or one made of its handle.
+
+        Raises:
+            BadHandle: It names no task, and the ledger does not know its job.
+            SubmitUnknown: It is unknown whether there is a task.
+            WrongState: It was not sent yet.
+        """
+        runner = await self._kie._reader()
+        entry = self._entry
+        if entry is None or entry.revision:
+            entry = await runner.ledger.get(self.job.id) or entry
+        if entry is not None and entry.state == "unknown":
+            await runner.look_into_callbacks(entry.id)
+            entry = await runner.ledger.get(entry.id) or entry
+        if entry is None or (entry.task_id is None and self.id is not None):
+            if self.id is None:
+                problem = "it names no task; add the task id that https://kie.ai/logs shows for this job, after a colon"
+                raise BadHandle(self.handle, problem)
+            entry = runner.planner.foreign(self.job, self.id, self._kie._clock.time())
+        self._entry, self.id = entry, entry.task_id
+        if entry.state in ("queued", "leased"):
+            raise WrongState(entry.id, entry.state, "nothing was sent yet; `Kie.advance` or `Kie.drive` sends it")
+        if entry.task_id is None and not entry.ended:
+            raise SubmitUnknown(self.handle, entry.reason or f"it is {entry.state} in the ledger")
+        return runner, entry
