@@ -3,57 +3,95 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import logging
+import math
+import os
 import secrets
-import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
+from weakref import WeakValueDictionary
 
 import attrs
 import stamina
 
 from kie_core import __version__
-from kie_core._answer import account_refusal, body_of, code_of, message_of
-from kie_core._config import Settings, load_settings
-from kie_core._dispatch import Dispatcher, load_dispatcher
+from kie_core._addresses import is_own
+from kie_core._answer import code_of, message_of
+from kie_core._budget import Balance, Books, Budget
+from kie_core._callback import token_fits
+from kie_core._catalogue import LIST, PAUSE, Catalogue, catalogue_of
+from kie_core._catalogue_file import catalogue_path, keep, kept
+from kie_core._config import Settings, given_settings
+from kie_core._dispatch import V4, Dispatcher, load_dispatcher
+from kie_core._download_link import link_in, link_request
+from kie_core._drive import drive
+from kie_core._entry import KEPT_SECONDS, Entry, JobState, WrongStep, abandoned, cancelled, not_submitted
 from kie_core._errors import (
-    JobFailed,
+    ConfigError,
+    JobKeyTaken,
     KieError,
+    LedgerError,
     Maintenance,
     NoKey,
     NotSent,
-    PluginFailed,
     RateLimited,
     ReadFailed,
-    ReadRefused,
+    RecordMissing,
     Refused,
-    SaveFailed,
+    SubmitUnknown,
+    UnknownJob,
+    UploadFailed,
+    WrongState,
 )
-from kie_core._files import Saver
-from kie_core._http import FileClient, Http
-from kie_core._job import Job, Request
+from kie_core._file_client import place_of
+from kie_core._gates import Gate
+from kie_core._http import Http
+from kie_core._job import Handle, Job, Request
+from kie_core._ledger import Event, Ledger
+from kie_core._ledger_place import open_database
 from kie_core._model import Media, Model
-from kie_core._outcome import Outcome
+from kie_core._pace import Pace
 from kie_core._payload import Payload, payload_of
+from kie_core._plan import account_of, with_addresses
+from kie_core._question import question
+from kie_core._reference import resolved, unresolved
 from kie_core._registry import Registry
-from kie_core._submit import send_create
-from kie_core._wait import WAIT_SECONDS, Clock, Schedule, follow
+from kie_core._runner import Runner, Step
+from kie_core._secret import Secret
+from kie_core._sources import FileLike, Source, Unusable, any_source, decided, replaced, shown_of, source_of
+from kie_core._spill import Spill
+from kie_core._stats import ModelStats, stats_of
+from kie_core._submit import Buyer, Judged, adopt
+from kie_core._task import Task
+from kie_core._upload import Upload
+from kie_core._uploads import OnProgress, Uploader
+from kie_core._uploads_file import uploads_path
+from kie_core._wait import WAIT_SECONDS, Clock, Schedule
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+T = TypeVar("T")
 log = logging.getLogger("kie_core")
 #: Source: docs.kie.ai/common-api/get-account-credits, read 2026-08-19.
 _CREDITS = Request("GET", "/api/v1/chat/credit")
+#: How many jobs are saved at once: a file host that drips does not hold up the others.
+_SAVERS: Final = 4
+#: The longest job key.
+_LONGEST_KEY: Final = 200
 
 
 class Kie:
     """The client of Kie.ai. Use it as ``async with Kie() as kie:``.
 
     It belongs to the event loop in which it is entered and to nothing else: no
-    global, no singleton; make as many as you like.
+    global, no singleton; make as many as you like. What it buys is written into the
+    ledger first, which all clients of a user share unless ``ledger`` says otherwise.
 
     Args:
         api_key: The key; None: from ``KIE_API_KEY`` or the user's configuration file.
@@ -63,9 +101,10 @@ class Kie:
             that it could not make counts as unknown, not as unsent.
         dispatcher: From `load_dispatcher`, to be shared by many clients; None: one of its own. Its
             preferred wire, callback URL and rates count, not those of this client's settings.
-        schedule: When to ask for results.
+        budget: Limits for all that this client buys, one or several, beside those of the settings.
+        schedule: When to ask for results; None: ``Pace()``, by how long such jobs take.
         clock: For tests.
-        **overrides: Any other setting by its name: ``base_url=...``, ``wire="jobs"``.
+        **overrides: Any other setting by its name: ``base_url=...``, ``wire="jobs"``, ``ledger="memory:"``.
 
     Raises:
         ConfigError: A setting is wrong; all faults at once.
@@ -79,37 +118,50 @@ class Kie:
         settings: Settings | None = None,
         transport: object | None = None,
         dispatcher: Dispatcher | None = None,
-        schedule: Schedule | None = None,
+        budget: Budget | Sequence[Budget] | None = None,
+        schedule: Schedule | Pace | None = None,
         clock: Clock | None = None,
         **overrides: Any,
     ) -> None:
         if settings is None:
-            unknown = [name for name in overrides if name not in attrs.fields_dict(Settings)]
-            if unknown:
-                raise TypeError(f"unknown setting {unknown[0]!r}; known are {', '.join(attrs.fields_dict(Settings))}")
-            settings = load_settings({"api_key": api_key, **overrides})
+            settings = given_settings(api_key, overrides)
         elif overrides or api_key is not None:
             raise TypeError("give settings, or single values, not both")
         self.settings = settings
         self._dispatcher = dispatcher or load_dispatcher(settings)
+        self._budgets = _budgets(budget)
+        self._books = Books()
         self._transport = transport
-        self._schedule = schedule or Schedule()
+        self._schedule = schedule or Pace()
         self._clock = clock or Clock()
         self._http: Http | None = None
-        self._sent: set[str] = set()
+        self._opening = asyncio.Lock()
+        self._runner: Runner | None = None
+        self._without_ledger: Runner | None = None
+        self._beating: asyncio.Task[None] | None = None
+        self._background: set[asyncio.Task[None]] = set()
+        self._uploading: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._pid = 0
+        self._left_alone: list[object] = []
 
     async def __aenter__(self) -> Self:
         if self._http is not None:
             raise RuntimeError("the client is open already; make another for another block")
-        self._http = Http(self.settings.base_url, self.settings.api_key, version=__version__, transport=self._transport)
+        self._pid, self._http = os.getpid(), self._made_http()
+        self._opening = asyncio.Lock()  # of this event loop
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        http, self._http = self._http, None
-        if http is not None:
-            await http.close()
+        with contextlib.suppress(LedgerError):  # of one in memory nothing is left to close
+            self._look_for_fork()
+        http, self._http = self._http, None  # whoever comes from here on is told so, and opens nothing anew
+        try:
+            await self._leave_ledger()
+        finally:
+            if http is not None:
+                await http.close()
 
     # --- looking, free and without network --------------------------------------------
 
@@ -124,66 +176,231 @@ class Kie:
         return self._dispatcher
 
     def models(self, *words: str, everything: bool = False) -> list[Model]:
-        """Return the models in which every word occurs; the 210 legacy ids only with *everything*."""
+        """Return the models in which every word occurs; the legacy ids and what is gone only with *everything*."""
         return self.registry.search(words, everything=everything)
 
-    def job(self, model: str, inputs: Mapping[str, Any] | None = None, *, wire: str | None = None) -> Job:
+    def model(self, model_id: str) -> Model:
+        """Return what is known of a model: its inputs with defaults and limits, its rules, its prices, its source.
+
+        Raises:
+            UnknownModel: With the nearest ids, or with the new one of a model that the vendor renamed.
+        """
+        return self.registry.get(model_id)
+
+    def job(
+        self,
+        model: str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        wire: str | None = None,
+        raw: bool = False,
+        price_credits: float | Decimal | None = None,
+    ) -> Job:
         """Decide a job: check the inputs, choose the wire, find the price. Sends nothing.
 
         Args:
             model: A model id.
-            inputs: By name; None: left to the model's default, or to Kie.
+            inputs: By name; None: left to the model's default, or to Kie. Where an input takes a URL, a
+                ``Path``, bytes, a file that is open in binary or a ``data:`` URL may stand in its place: it is
+                read now, and uploaded when the job is submitted.
             wire: ``dedicated``, ``jobs`` or ``v4``; None: ``KIE_WIRE``, else the plugin's first.
+            raw: Send ``{"model": model, "input": inputs}`` to createTask exactly as given, whatever the registry
+                knows: nothing is checked, converted, renamed or added, and None is sent as null. For a model or an
+                input that Kie has and the registry lacks. What Kie does not know it drops or refuses, and may bill.
+            price_credits: With *raw*: the credits that you expect, reserved as such; None: the price is unknown.
 
         Raises:
             UnknownModel, ModelGone, InvalidJob, UnknownWire, NoPlugin, PluginBroken: The job cannot be made.
         """
-        return self._dispatcher.job(model, inputs or {}, job_id=secrets.token_hex(8), wire=wire)
+        job_id = secrets.token_hex(8)
+        if raw:
+            return self._dispatcher.raw_job(
+                model, {} if inputs is None else inputs, job_id=job_id, wire=wire, price_credits=price_credits
+            )
+        if price_credits is not None:
+            raise TypeError("price_credits goes with raw=True; elsewhere the registry knows the price")
+        return decided(self._dispatcher, model, inputs or {}, job_id=job_id, wire=wire)
 
-    def payload(self, model: str, inputs: Mapping[str, Any] | None = None, *, wire: str | None = None) -> Payload:
-        """Show what a submit would send. Sends nothing. Raises what `job` raises."""
-        return payload_of(self._dispatcher, self.job(model, inputs, wire=wire), self.settings.base_url)
+    async def prepare(self, model: str, inputs: Mapping[str, Any] | None = None, *, wire: str | None = None) -> Job:
+        """Decide a job as `job` does; one that builds on an earlier task reads that first. Buys nothing.
+
+        An input of format ``task`` may be a handle, a job of the ledger, or Kie's task id; what else the request
+        needs of it, such as the id of a track, is taken from its record. `submit` does the same.
+
+        Args:
+            model: As for `job`.
+            inputs: As for `job`.
+            wire: As for `job`.
+
+        Raises:
+            What `job` raises; `InvalidJob` too where the earlier task is not finished, not known, or does not fit.
+            ReadFailed, ReadRefused, NoKey, PluginFailed: The earlier task cannot be read now.
+        """
+        model_row, found = self.registry.get(model), inputs or {}
+        if unresolved(model_row, found):
+            self._dispatcher.wire_for(model_row, wire)
+            self._connected()
+            found = await resolved(await self._ledger(), model_row, found)
+        if any_source(found):  # files are read: not in the event loop
+            return await asyncio.to_thread(self.job, model, found, wire=wire)
+        return self.job(model, found, wire=wire)
+
+    def payload(
+        self,
+        model: str,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        wire: str | None = None,
+        raw: bool = False,
+        price_credits: float | Decimal | None = None,
+    ) -> Payload:
+        """Show what a submit would send. Sends nothing, uploads nothing. Takes and raises what `job` does."""
+        job = self.job(model, inputs, wire=wire, raw=raw, price_credits=price_credits)
+        return payload_of(self._dispatcher, job, self.settings.base_url)
+
+    # --- files, free -------------------------------------------------------------------
+
+    async def upload(
+        self, source: FileLike, *, name: str | None = None, on_progress: OnProgress | None = None, reuse: bool = True
+    ) -> Upload:
+        """Upload a file to Kie, and return where it lies. Free.
+
+        Inputs that take a URL take a file itself, too: this is for a file that many jobs share.
+
+        Args:
+            source: A ``Path``, bytes, a file that is open in binary (read from where it stands), or a ``data:`` URL.
+            name: What to call it there; None: its own base name. Nothing else of its path leaves this machine.
+            on_progress: Is told how many bytes were sent, and of how many; after a failure it begins anew.
+            reuse: Return an earlier upload of the same content, while that lives.
+
+        Raises:
+            NoKey: There is no key.
+            ConfigError: ``base_url`` is on this machine, and ``upload_url`` is not.
+            UploadFailed: It cannot be read, is of no kind that is uploaded, or could not be sent, four times.
+        """
+        self._connected()
+        try:
+            found = await asyncio.to_thread(source_of, source)
+        except Unusable as error:
+            raise UploadFailed(shown_of(source), str(error), "look at the file and try again") from None
+        return await self._uploaded(found, name, on_progress, reuse=reuse)
+
+    async def _uploaded(
+        self, source: Source, name: str | None, on_progress: OnProgress | None, *, reuse: bool
+    ) -> Upload:
+        uploader = self._uploader()
+        if not reuse:
+            return await uploader.upload(source, name=name, on_progress=on_progress, reuse=False)
+        lock = self._uploading.setdefault(source.stand_in, asyncio.Lock())
+        async with lock:  # a hundred jobs with the same picture wait for one upload
+            return await uploader.upload(source, name=name, on_progress=on_progress)
+
+    def _uploader(self) -> Uploader:
+        """Raises `ConfigError` where a fake on this machine would have files, and its key, sent elsewhere."""
+        assert self.settings.api_key is not None
+        here, there = (place_of(url) for url in (self.settings.base_url, self.settings.upload_url))
+        if is_own(here, here) and not is_own(there, there):
+            problem = f"upload_url is {self.settings.upload_url!r}, and base_url is on this machine"
+            raise ConfigError((f"{problem}: no file leaves it unasked; set KIE_UPLOAD_URL, for a sandbox to the same",))
+        return Uploader(
+            self.settings.upload_url, self.settings.api_key, self.settings.request_timeout, self._clock,
+            uploads_path(self.settings.upload_url, account_of(self.settings), os.environ), self._connected().context,
+        )  # fmt: skip
+
+    async def _with_uploads(
+        self, job: Job, entry: Entry, on_upload: OnProgress | None, *, reuse: bool
+    ) -> tuple[Job, Entry]:
+        """Upload the files of a job, and put their addresses into it. Its fingerprint stays that of their content."""
+        if not job.files:
+            return job, entry
+        uploads = {
+            stand_in: await self._uploaded(source, None, on_upload, reuse=reuse)
+            for stand_in, source in job.files.items()
+        }
+        urls = {stand_in: upload.url for stand_in, upload in uploads.items()}
+        until = min(upload.expires_at for upload in uploads.values()).timestamp()
+        sent = attrs.evolve(job, params=replaced(job.params, urls), files={})
+        return sent, with_addresses(entry, urls, until)
+
+    async def _same(self, runner: Runner, job: Job, entry: Entry) -> Entry | None:
+        """Return the bought job that an entry with files asks for once more: then nothing must be uploaded.
+
+        Raises:
+            JobKeyTaken: Its key belongs to another request.
+        """
+        if not job.files or entry.job_key is None:
+            return None
+        known = await runner.ledger.by_key(runner.account, entry.job_key)
+        if known is not None and known.fingerprint != entry.fingerprint:
+            raise JobKeyTaken(entry.job_key, known.id, known.plan.model)
+        return known if known is not None and known.bought else None
 
     # --- buying ------------------------------------------------------------------------
 
     async def submit(
-        self, model: str | Job, inputs: Mapping[str, Any] | None = None, *, wire: str | None = None
+        self,
+        model: str | Job,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        wire: str | None = None,
+        raw: bool = False,
+        price_credits: float | Decimal | None = None,
+        job_key: str | None = None,
+        budget: Budget | Sequence[Budget] | None = None,
+        allow_unknown_price: bool = False,
+        wait_timeout: float | None = None,
+        on_upload: OnProgress | None = None,
+        reuse: bool = True,
     ) -> Task:
-        """Buy a job and return at once. **Costs money.** Sends one create and never repeats it.
+        """Buy a job and return its task. **Costs money.**
+
+        Files among its inputs are uploaded first, which is free: a failed upload buys nothing. Then the job and
+        its reserved price are in the ledger before anything of it is sent. A create is sent again only
+        if nothing left this machine, or if Kie refused it for now (429, 455); never if that is in doubt.
 
         Args:
             model: A model id, or a job made by `job`, which carries its own inputs and wire.
             inputs: As for `job`.
             wire: As for `job`.
+            raw: As for `job`.
+            price_credits: As for `job`.
+            job_key: Your own name for this purchase: asking again with the same key and the same inputs gives
+                the same job and buys nothing more, even after a crash.
+            budget: Limits for this job, beside those of the client.
+            allow_unknown_price: Buy under a limit although the price is unknown.
+            wait_timeout: Seconds in which a create that was not taken is tried again; None: as for `generate`;
+                0: it is sent once at the most, and only if its turn is there.
+            on_upload: Is told how many bytes of a file were sent, and of how many.
+            reuse: Take earlier uploads of the same content, while they live.
 
         Raises:
             What `job` raises; nothing was sent.
             NoKey: There is no key; nothing was sent.
+            UploadFailed: A file could not be uploaded; nothing was bought.
+            JobKeyTaken: The key belongs to another request; nothing was sent.
+            OverBudget: A limit would be exceeded; nothing was sent.
+            LedgerError: The ledger cannot be written; nothing was sent.
             NotSent: Nothing left this machine; you may submit again.
             Refused: Kie said no, nothing was bought; `RateLimited` and `Maintenance` may be tried later.
             SubmitUnknown: It may have been bought: do not submit again; look at https://kie.ai/logs.
         """
-        if isinstance(model, Job) and (inputs is not None or wire is not None):
-            raise TypeError("a job carries its own inputs and wire; make another with kie.job()")
-        job = model if isinstance(model, Job) else self.job(model, inputs, wire=wire)
-        if job.attached:
-            raise ValueError(f"job {job.id} is known from a handle only: it can be read back, not bought")
-        request = self._dispatcher.request(job)
-        refused = self._dispatcher.refused(job)
-        for warning in self._dispatcher.warnings(job):
-            log.warning("job %s: %s", job.id, warning)
-        http = self._connected()
-        if job.id in self._sent:
+        job = await self._prepared(model, inputs, wire, raw=raw, price_credits=price_credits)
+        seconds = self._wait_seconds(wait_timeout, job.model.media)
+        runner = await self._buying()
+        entry = await self._planned(
+            runner, job, job_key=job_key, budget=budget, allow_unknown_price=allow_unknown_price, kept=False
+        )
+        same = await self._same(runner, job, entry)
+        if same is not None:
+            return self._task(runner.planner.job_of(same), same, None)
+        job, entry = await self._with_uploads(job, entry, on_upload, reuse=reuse)
+        added = await runner.add(entry)
+        if added.id == job.id and (added.bought or added.ended) and job_key is None:
             raise ValueError(f"job {job.id} was sent before; a job is bought once, make another with kie.job()")
-        self._sent.add(job.id)
-        try:
-            task_id = await send_create(http, job, request, refused=refused, seconds=self.settings.create_timeout)
-        except (Refused, NotSent):
-            self._sent.discard(job.id)
-            raise
-        task = Task(self, job, task_id)
-        self._dispatcher.plugins.observe("job_accepted", job=job, task_id=task_id)
-        return task
+        judged: Judged | None = None
+        if added.state in ("queued", "leased", "submitting"):
+            added, judged = await runner.submit(added, seconds)
+        return self._task(job if added.id == job.id else runner.planner.job_of(added), added, judged)
 
     async def generate(
         self,
@@ -191,7 +408,14 @@ class Kie:
         inputs: Mapping[str, Any] | None = None,
         *,
         wire: str | None = None,
+        raw: bool = False,
+        price_credits: float | Decimal | None = None,
+        job_key: str | None = None,
+        budget: Budget | Sequence[Budget] | None = None,
+        allow_unknown_price: bool = False,
         wait_timeout: float | None = None,
+        on_upload: OnProgress | None = None,
+        reuse: bool = True,
     ) -> Task:
         """Buy a job, wait for it, and return the finished task. **Costs money.**
 
@@ -199,27 +423,618 @@ class Kie:
             model: As for `submit`.
             inputs: As for `job`.
             wire: As for `job`.
-            wait_timeout: Seconds to wait; None: by the kind of media; ``math.inf``: for ever.
+            raw: As for `job`.
+            price_credits: As for `job`.
+            job_key: As for `submit`.
+            budget: As for `submit`.
+            allow_unknown_price: As for `submit`.
+            wait_timeout: Seconds to wait in all; None: by the kind of media; ``math.inf``: for ever.
+            on_upload: As for `submit`.
+            reuse: As for `submit`.
 
         Raises:
             What `submit` and `Task.wait` raise.
         """
-        self._wait_seconds(wait_timeout, "image")  # a bad one is found before anything is bought
-        task = await self.submit(model, inputs, wire=wire)
-        await task.wait(wait_timeout)
+        job = await self._prepared(model, inputs, wire, raw=raw, price_credits=price_credits)
+        seconds = self._wait_seconds(wait_timeout, job.model.media)
+        started = self._clock.now()
+        task = await self.submit(
+            job, job_key=job_key, budget=budget, allow_unknown_price=allow_unknown_price, wait_timeout=seconds,
+            on_upload=on_upload, reuse=reuse,
+        )  # fmt: skip
+        await task.wait(max(0.0, seconds - (self._clock.now() - started)))
         return task
+
+    async def enqueue(
+        self,
+        model: str | Job,
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        wire: str | None = None,
+        raw: bool = False,
+        price_credits: float | Decimal | None = None,
+        job_key: str | None = None,
+        budget: Budget | Sequence[Budget] | None = None,
+        allow_unknown_price: bool = False,
+        out: str | Path | None = None,
+        on_upload: OnProgress | None = None,
+        reuse: bool = True,
+    ) -> Entry:
+        """Put a job into the ledger without sending it; `advance` or `drive` buys it. Free by itself.
+
+        It stays queued until it is bought, whatever happens to this process, and while Kie refuses the
+        account; one whose uploads have expired meanwhile is called off. Takes and raises what `submit` does,
+        of the network only what uploads are about.
+
+        Args:
+            model: As for `submit`.
+            inputs: As for `job`.
+            wire: As for `job`.
+            raw: As for `job`.
+            price_credits: As for `job`.
+            job_key: As for `submit`.
+            budget: As for `submit`.
+            allow_unknown_price: As for `submit`.
+            out: The folder in which `advance` saves its results; None: it saves none.
+            on_upload: As for `submit`.
+            reuse: As for `submit`.
+        """
+        runner = await self._buying()
+        job = await self._prepared(model, inputs, wire, raw=raw, price_credits=price_credits)
+        folder = None if out is None else Path(out)
+        entry = await self._planned(
+            runner,
+            job,
+            job_key=job_key,
+            budget=budget,
+            allow_unknown_price=allow_unknown_price,
+            kept=True,
+            folder=folder,
+        )
+        same = await self._same(runner, job, entry)
+        if same is not None:
+            return same
+        _, entry = await self._with_uploads(job, entry, on_upload, reuse=reuse)
+        return await runner.add(entry)
+
+    async def advance(self, job: str) -> Step:
+        """Do the next step of a job: submit it, ask about it, or save it. **May cost money**: it buys queued jobs.
+
+        Safe to call any number of times, from any process of any machine that shares the ledger: one create
+        is sent, whoever calls. Call it again after ``wait`` seconds, until that is None.
+
+        Args:
+            job: A job id, or a handle.
+
+        Raises:
+            UnknownJob: The ledger does not know the job.
+            LedgerError, NoKey, WrongState: Nothing was done.
+            OverBudget: There is no room for it at the moment; it stays queued.
+            ReadRefused, PluginFailed, SaveFailed: The step failed; the job stays as it was.
+        """
+        runner = await self._buying()
+        return await runner.advance(_job_id(job))
+
+    async def drive(self, *jobs: str, wait_timeout: float = math.inf) -> dict[str, KieError]:
+        """Step jobs until there is nothing more to do with them. **Costs money**: it buys queued jobs.
+
+        Cancelled, it begins nothing new; creates that are on their way get their answer first.
+
+        Args:
+            *jobs: Job ids; none: every job of this account that waits in the ledger or runs.
+            wait_timeout: Seconds, in all; what has not been sent by then stays queued.
+
+        Returns:
+            The jobs whose last step failed, with the reason.
+
+        Raises:
+            ValueError: ``wait_timeout`` is negative or not a number; nothing was sent.
+            NoKey, LedgerError: Nothing was sent.
+            RuntimeError: The client was closed meanwhile; creates that were on their way got their answer.
+        """
+        seconds = self._wait_seconds(wait_timeout, "image")
+        runner = await self._buying()
+        ids = [_job_id(job) for job in jobs]
+        if not ids:
+            waiting = await runner.ledger.find("queued", "leased", account=runner.account, kept=True)
+            running = await runner.ledger.find("submitting", "running", account=runner.account)
+            ids = [entry.id for entry in sorted((*waiting, *running), key=lambda entry: entry.created_at)]
+        advance = functools.partial(runner.advance, end=self._clock.now() + seconds)
+        return await self._driven(runner, advance, ids, seconds)
+
+    async def _driven(
+        self, runner: Runner, advance: Callable[[str], Awaitable[Step]], job_ids: Sequence[str], seconds: float
+    ) -> dict[str, KieError]:
+        return await drive(
+            runner.watcher, advance, job_ids, self._clock, seconds=seconds,
+            per_second=self.settings.polls_per_second,
+        )  # fmt: skip
 
     # --- reading, free -----------------------------------------------------------------
 
     def attach(self, handle: str) -> Task:
         """Return the task of a handle, to wait for it or save it. Buys nothing.
 
+        The ledger wins where it knows the job; elsewhere the task id in the handle suffices. What went over the
+        wire ``jobs`` is read whether or not its model is known here.
+
         Raises:
-            BadHandle: It is not a handle, or names no task.
+            BadHandle: It is not a handle.
             UnknownModel, NoPlugin, PluginBroken, UnknownWire: It cannot be read here.
         """
-        job, task_id = self._dispatcher.attached(handle)
-        return Task(self, job, task_id)
+        job, parts = self._dispatcher.readable(handle)
+        return Task(self, job, None, parts.task)
+
+    async def task(self, job: str) -> Task:
+        """Return the task of a job that the ledger knows. Buys nothing.
+
+        Args:
+            job: A job id, or a handle.
+
+        Raises:
+            UnknownJob: The ledger does not know it.
+        """
+        entry = await self.entry(job)
+        return Task(self, (await self._ledger()).planner.job_of(entry), entry, entry.task_id)
+
+    async def find(self, task_id: str, *, model: str | None = None, universal: bool = False) -> Task:
+        """Return a task by Kie's own id. Buys nothing.
+
+        The ledger knows which model and wire the tasks of this account belong to.
+
+        Args:
+            task_id: Kie's.
+            model: What it is a task of, for one that the ledger never saw.
+            universal: One that the ledger never saw was made by createTask, of whatever model.
+
+        Raises:
+            UnknownJob: The ledger never saw it, and nothing was said of it.
+            BadHandle: It cannot be a task id.
+            UnknownModel, NoPlugin, PluginBroken: It cannot be read here.
+        """
+        runner = await self._reader()
+        entry = await runner.ledger.by_task(runner.account, task_id)
+        if entry is not None:
+            return Task(self, runner.planner.job_of(entry), entry, task_id)
+        job_id = secrets.token_hex(8)
+        if model is not None:
+            wire = self._dispatcher.wire_for(self.registry.get(model), None)
+            return self.attach(Handle(job_id, model, wire, task_id).text)
+        if not universal:
+            raise UnknownJob(task_id, runner.ledger.database.place)
+        Handle.parse(Handle(job_id, "unknown", V4, task_id).text)  # complains where it cannot be a task id
+        return Task(self, self._dispatcher.unknown_job(job_id), None, task_id)
+
+    async def credits(self) -> Decimal:
+        """Return the balance in credits; one is 0.005 USD. Free.
+
+        Raises:
+            Unauthorized: The key is wrong.
+            ReadFailed: No usable answer came, three times.
+        """
+        return await self._asked(_CREDITS, _balance_in)
+
+    async def download_link(self, url: str) -> str:
+        """Return a link to a file of Kie's that anybody can open for 20 minutes, without a key.
+
+        For a browser or a messenger that does not get the file's own address. To save a result it is not needed.
+        Free: no page of Kie's names a price for it.
+
+        Args:
+            url: Of a result.
+
+        Raises:
+            ValueError: It is no address; nobody was asked.
+            NoKey: There is no key.
+            Refused: Kie does not know the file: it is not of this service, or was deleted.
+            Unauthorized, OutOfCredits, RateLimited, Maintenance: The account may not ask, or not now.
+            ReadFailed: No usable answer came, three times.
+        """
+        return await self._asked(link_request(url), link_in)
+
+    async def catalogue(self, *, refresh: bool = False) -> Catalogue:
+        """Return the models that Kie itself lists, as they were when that was last asked. Free.
+
+        Every client of a user keeps it in the same file, one for each base URL; it never grows old by itself.
+
+        Args:
+            refresh: Ask Kie, and keep what it says. Else nobody is asked, and no key is needed.
+
+        Raises:
+            NoCatalogue: Without *refresh*: none is kept, or none that can be used.
+            NoKey: With *refresh*: there is no key.
+            Unauthorized, OutOfCredits, RateLimited, Maintenance: With *refresh*: the account may not ask, or not now.
+            ReadFailed: With *refresh*: no usable answer came, three times; what was kept before is still there.
+        """
+        base_url = self.settings.base_url
+        path = catalogue_path(base_url, os.environ)
+        if not refresh:
+            return await asyncio.to_thread(kept, path, base_url)
+
+        def read(body: dict[str, Any]) -> Catalogue:
+            return catalogue_of(body, datetime.fromtimestamp(self._clock.time(), UTC))
+
+        fetched = await self._asked(LIST, read, pause=PAUSE)
+        try:
+            await asyncio.to_thread(keep, path, base_url, fetched)
+        except OSError as error:
+            log.warning("the catalogue cannot be kept in %s: %s", path, error.strerror or error)
+        return fetched
+
+    async def schemas(self, *models: str) -> dict[str, str]:
+        """Ask Kie what models take, and keep it: the local overlay, which counts for clients that are made later. Free.
+
+        One question a second, at most two for a model. What Kie has no schema for, or none that can be read, is left
+        as it is. The overlay is one file for each base URL, beside the catalogue.
+
+        Args:
+            *models: As Kie's list calls them; none: every one of the kept catalogue that was not asked about today.
+
+        Returns:
+            The models of which nothing could be kept, with the reason.
+
+        Raises:
+            NoCatalogue: Without *models*: no catalogue is kept.
+            NoKey: There is no key.
+            Unauthorized, OutOfCredits, RateLimited, Maintenance: The account may not ask, or not now.
+            OSError: The overlay cannot be written.
+        """
+        from kie_core._schemas import fetched_schemas  # loaded where it is used
+
+        return await fetched_schemas(self, models)
+
+    async def _asked(self, request: Request, read: Callable[[dict[str, Any]], T], *, pause: float = 0.1) -> T:
+        """Ask up to three times, *pause* seconds apart and then longer, until *read* can read the answer."""
+        later = (ReadFailed, RateLimited, Maintenance)
+        async for attempt in stamina.retry_context(on=later, attempts=3, timeout=None, wait_initial=pause):
+            with attempt:
+                return read(await question(self._connected(), request, self.settings.request_timeout))
+        raise AssertionError("the last attempt returns or raises")
+
+    async def recover(self, *, out: str | Path | None = None, wait_timeout: float | None = None) -> dict[str, KieError]:
+        """Bring what was bought to its end: take over from dead processes, wait for what runs, save. Never buys.
+
+        Args:
+            out: The folder for results that are not saved yet; None: results are read, not saved.
+            wait_timeout: Seconds, in all; None: by the kind of media; 0: everything is asked about once.
+
+        Returns:
+            The jobs of which something failed, with the reason. Unknown jobs that no evidence resolves stay
+            listed: ``await kie.jobs("unknown")``.
+        """
+        runner = await self._ledger()
+        await runner.take_over()
+        await runner.look_into_callbacks()
+        await self._look_once_more(runner)
+        running = await runner.ledger.find("running", account=runner.account)
+        media: Media = "video" if any(entry.plan.media == "video" for entry in running) else "image"
+        seconds = self._wait_seconds(wait_timeout, media)
+        faults = await self._driven(runner, runner.read_on, [entry.id for entry in reversed(running)], seconds)
+        if out is not None:
+            faults |= await self.save_all(out)
+        return faults
+
+    async def _look_once_more(self, runner: Runner) -> None:
+        """Ask about jobs that nobody asks about any more, as long as Kie keeps what it made."""
+        for entry in await runner.ledger.find("expired", account=runner.account):
+            recent = self._clock.time() - (entry.finished_at or 0.0) < KEPT_SECONDS
+            if entry.may_return and recent:
+                try:
+                    await runner.ask(entry)
+                except KieError as error:
+                    log.warning("job %s: it is looked at later: %s", entry.id, error)
+
+    async def save_all(self, out: str | Path) -> dict[str, KieError]:
+        """Save the results of every job of this account that are not saved yet. Free.
+
+        Returns:
+            The jobs whose results could not be saved, with the reason.
+        """
+        runner = await self._ledger()
+        faults: dict[str, KieError] = {}
+        crew = asyncio.Semaphore(_SAVERS)
+
+        async def save(entry: Entry) -> None:
+            try:
+                async with crew:
+                    await runner.save(entry, Path(out))
+            except KieError as error:
+                faults[entry.id] = error
+
+        unsaved = await runner.ledger.find("succeeded", account=runner.account, unsaved=True)
+        await asyncio.gather(*(save(entry) for entry in reversed(unsaved)))
+        return faults
+
+    # --- the ledger --------------------------------------------------------------------
+
+    async def jobs(self, *states: JobState, unsaved: bool = False, limit: int | None = None) -> list[Entry]:
+        """Return the jobs in the ledger, of all accounts, the newest first.
+
+        Args:
+            *states: ``"running"``, ``"unknown"`` ...; none: all.
+            unsaved: Only those that have results which do not lie on this machine.
+            limit: How many at the most.
+        """
+        runner = await self._ledger()
+        return await runner.ledger.find(*states, unsaved=unsaved, limit=limit)
+
+    async def counts(self) -> dict[JobState, int]:
+        """Return how many jobs of the ledger are in each state; states without jobs are left out."""
+        return await (await self._ledger()).ledger.counts()
+
+    async def stats(self, days: float | None = None, *, account: str | None = None) -> tuple[ModelStats, ...]:
+        """Return what the jobs of each model came to, the most bought first. Needs no key, asks nobody, buys nothing.
+
+        Args:
+            days: Only jobs that were sent within so many days; None: all.
+            account: As `Entry.account` has it; None: of all accounts.
+
+        Raises:
+            ValueError: ``days`` is no number above 0.
+        """
+        if days is not None and not days > 0:
+            raise ValueError(f"days is {days!r}; expected a number above 0")
+        seconds = None if days is None else days * 86400
+        return stats_of(await (await self._ledger()).ledger.bought(account=account, seconds=seconds))
+
+    async def entry(self, job: str) -> Entry:
+        """Return one job of the ledger.
+
+        Args:
+            job: A job id, or a handle.
+
+        Raises:
+            UnknownJob: The ledger does not know it.
+        """
+        runner = await self._ledger()
+        entry = await runner.ledger.get(_job_id(job))
+        if entry is None:
+            raise UnknownJob(job, runner.ledger.database.place)
+        return entry
+
+    async def history(self, job: str) -> list[Event]:
+        """Return every change of a job, the first first. Raises `UnknownJob`."""
+        entry = await self.entry(job)
+        return await (await self._ledger()).ledger.events(entry.id)
+
+    async def resolve(
+        self, job: str, *, adopt_task: str | None = None, not_sent: bool = False, abandon: bool = False
+    ) -> Entry:
+        """Decide what became of a job of which nobody knows; exactly one of the three.
+
+        Look at https://kie.ai/logs first: it lists what Kie took.
+
+        Args:
+            job: A job id, or a handle.
+            adopt_task: Kie's task id, from its logs; the job goes on as that task.
+            not_sent: Kie never saw it: its price is released.
+            abandon: It is given up: its price counts as spent.
+
+        Raises:
+            UnknownJob: The ledger does not know it.
+            WrongState: It is not unknown, Kie does not know the task, or that belongs to another job.
+            ReadFailed, ReadRefused, NoKey: Kie cannot be asked about the task now; nothing was changed.
+        """
+        if (adopt_task is not None) + not_sent + abandon != 1:
+            raise TypeError("say one of adopt_task, not_sent and abandon")
+        runner, entry = await self._ledger(), await self.entry(job)
+        if adopt_task is not None:
+            if not (0 < len(adopt_task) <= _LONGEST_KEY and adopt_task.isprintable() and adopt_task.strip()):
+                raise ValueError(f"adopt_task is {adopt_task[:80]!r}; expected the task id that Kie's logs show")
+            if entry.plan.kind != "task":
+                problem = "its call makes no task that it could adopt; say that it was not sent, or give it up"
+                raise WrongState(entry.id, entry.state, problem)
+            if entry.state not in ("unknown", "not_submitted", "abandoned"):
+                raise WrongState(entry.id, entry.state, "only an unknown job can adopt a task; nothing was changed")
+            await self._check_adoption(runner, entry, adopt_task)
+            adopted = await adopt(runner.ledger, entry, adopt_task, "by hand")
+            if adopted.task_id != adopt_task:
+                raise WrongState(
+                    entry.id, entry.state, f"task {adopt_task} belongs to another job; nothing was changed"
+                )
+            return adopted
+        try:
+            return await runner.decide(entry, not_submitted if not_sent else abandoned)
+        except WrongStep as error:
+            entry = error.entry
+            raise WrongState(entry.id, entry.state, "only an unknown job needs a decision; nothing changed") from None
+
+    async def _check_adoption(self, runner: Runner, entry: Entry, task_id: str) -> None:
+        """Ask Kie about the task first: a slip would leave the paid one behind."""
+        self._connected()
+        try:
+            ours = await runner.is_ours(entry, task_id, hinted=True)
+        except RecordMissing as error:
+            problem = f"Kie does not know task {task_id} ({error.reason}); nothing was changed"
+            raise WrongState(entry.id, entry.state, problem) from error
+        if not ours:
+            problem = f"Kie's record of task {task_id} is of another job; nothing was changed"
+            raise WrongState(entry.id, entry.state, problem)
+
+    async def cancel(self, job: str) -> Entry:
+        """Call off a job that was not sent yet.
+
+        Raises:
+            UnknownJob: The ledger does not know it.
+            WrongState: It was sent: Kie has no way to cancel it, and it is paid.
+        """
+        runner, entry = await self._ledger(), await self.entry(job)
+        try:
+            return await runner.decide(entry, lambda one, now: cancelled(one, "called off by hand", now))
+        except WrongStep as error:
+            entry = error.entry
+            if entry.ended:
+                raise WrongState(entry.id, entry.state, "it has ended; there is nothing to cancel") from None
+            handle = runner.planner.job_of(entry).handle(entry.task_id)
+            problem = f"Kie cannot cancel what it took: it goes on and is paid; take its result: kie save {handle}"
+            if entry.state == "unknown":
+                problem = (
+                    f"whether Kie took it is unknown, so it cannot be cancelled; decide: kie jobs resolve {entry.id}"
+                )
+            raise WrongState(entry.id, entry.state, problem) from None
+
+    async def forget(self, job: str) -> None:
+        """Remove a job's inputs from the ledger; its price, state and results stay. Raises `UnknownJob`."""
+        runner, entry = await self._ledger(), await self.entry(job)
+        await runner.ledger.forget(entry.id)
+
+    async def gates(self) -> list[Gate]:
+        """Return what holds creates back at the moment."""
+        return await (await self._ledger()).ledger.gates()
+
+    async def open_gate(self, name: str | None = None) -> bool:
+        """Let creates through again; tell whether they were held back.
+
+        Args:
+            name: From `gates`; None: this account's.
+        """
+        runner = await self._ledger()
+        return await runner.ledger.open_gate(name or runner.account)
+
+    async def balances(self) -> list[Balance]:
+        """Return what is spent and reserved on each scope."""
+        return await (await self._ledger()).ledger.balances()
+
+    async def booked(self, scope: str | None = None) -> list[Entry]:
+        """Return the jobs that count on a scope since its last reset, the newest first.
+
+        Args:
+            scope: From `balances`; None: this account's.
+        """
+        runner = await self._ledger()
+        return await runner.ledger.booked(scope or f"account:{runner.account}")
+
+    async def reset_budget(self, scope: str | None = None) -> Balance | None:
+        """Begin to count a scope's spending anew: what was spent on it counts against no limit any more.
+
+        What is reserved stays reserved. Opens the gate that the scope had closed.
+
+        Args:
+            scope: From `balances`; None: this account's, which the limits of the settings count on.
+
+        Returns:
+            The scope as it stands now; None: nothing was ever booked on it.
+        """
+        runner = await self._ledger()
+        return await runner.ledger.reset(scope or f"account:{runner.account}")
+
+    # --- callbacks, see `kie_core.webhook` ---------------------------------------------
+
+    @property
+    def webhook_keys(self) -> Sequence[Secret]:
+        """The keys by which Kie signs."""
+        return self.settings.webhook_keys
+
+    def token_fits(self, job_id: str, token: str) -> bool:
+        """Tell whether a callback address was made by us."""
+        return token_fits(token, job_id, self.settings.all_keys)
+
+    async def receive(
+        self, *, job_id: str | None, task_id: str, digest: str
+    ) -> Literal["stored", "duplicate", "unknown"]:
+        """Note a callback, durably, and look into it in the background.
+
+        Raises:
+            LedgerError: It could not be noted; Kie should try again.
+        """
+        runner = await self._ledger()
+        runner.watcher.called = True
+        noted = await runner.ledger.receive(runner.account, job_id, task_id, digest)
+        if job_id is None:
+            known = await runner.ledger.by_task(runner.account, task_id)
+            job_id = None if known is None else known.id
+        if noted != "unknown":
+            self._in_background(self._look_into(runner, job_id))
+        return noted
+
+    async def _look_into(self, runner: Runner, job_id: str | None) -> None:
+        try:
+            await runner.look_into_callbacks(job_id)
+        except Exception as error:  # nobody waits for this; it is done again
+            log.warning("callbacks are looked into later: %s", error)
+
+    # --- opening and closing -----------------------------------------------------------
+
+    async def _prepared(
+        self,
+        model: str | Job,
+        inputs: Mapping[str, Any] | None,
+        wire: str | None,
+        *,
+        raw: bool = False,
+        price_credits: float | Decimal | None = None,
+    ) -> Job:
+        if isinstance(model, Job) or raw or price_credits is not None:
+            return self._decided(model, inputs, wire, raw=raw, price_credits=price_credits)
+        return await self.prepare(model, inputs, wire=wire)
+
+    def _decided(
+        self,
+        model: str | Job,
+        inputs: Mapping[str, Any] | None,
+        wire: str | None,
+        *,
+        raw: bool = False,
+        price_credits: float | Decimal | None = None,
+    ) -> Job:
+        if not isinstance(model, Job):
+            return self.job(model, inputs, wire=wire, raw=raw, price_credits=price_credits)
+        if inputs is not None or wire is not None or raw or price_credits is not None:
+            raise TypeError("a job carries its own inputs, wire and price; make another with kie.job()")
+        if model.attached:
+            raise ValueError(f"job {model.id} is known from a handle only: it can be read back, not bought")
+        return model
+
+    async def _planned(
+        self, runner: Runner, job: Job, *, job_key: str | None, budget: Budget | Sequence[Budget] | None, **more: Any
+    ) -> Entry:
+        if job_key is not None and not (0 < len(job_key) <= _LONGEST_KEY and job_key.isprintable()):
+            raise ValueError(f"job_key is {job_key[:80]!r}; expected 1 to {_LONGEST_KEY} printable characters")
+        budgets = (*self._budgets, *_budgets(budget))
+        entry = runner.planner.planned(job, job_key=job_key, budgets=budgets, **more)
+        for one in _budgets(budget):
+            await self._follow_the_books(runner, one)
+        for warning in self._dispatcher.warnings(job):
+            log.warning("job %s: %s", job.id, warning)
+        return entry
+
+    async def _follow_the_books(self, runner: Runner, budget: Budget) -> None:
+        """Have *budget* told what is booked on it, from now on and already."""
+        if self._books.knows(budget):
+            return
+        self._books.open(budget)
+        if budget.scope is not None:
+            for entry in await runner.ledger.booked(budget.scope):
+                self._books.note(entry)
+
+    def _task(self, job: Job, entry: Entry, judged: Judged | None) -> Task:
+        if entry.task_id is not None:
+            return Task(self, job, entry, entry.task_id, fresh=judged is not None)
+        if isinstance(judged, (Refused, NotSent)):
+            raise judged
+        if entry.state in ("unknown", "submitting", "leased", "abandoned"):
+            hint = getattr(judged, "task_id", None)
+            reason = entry.reason if entry.state == "unknown" else f"it is {entry.state} in the ledger"
+            raise SubmitUnknown(job.handle(hint), reason, getattr(judged, "answer", ""))
+        if entry.outcome is not None and entry.outcome.error is not None:
+            code = entry.outcome.error.code or ""
+            raise Refused(int(code) if code.isdigit() else 0, entry.outcome.error.message)
+        raise NotSent(f"{entry.reason or 'its turn did not come'} ({job.handle()})")
+
+    async def _answered(self) -> None:
+        """Wait until every create that is on its way has its answer, and begin none any more."""
+        if self._runner is not None:
+            await self._runner.buyer.answered()
+
+    async def _bought(self, job: Job, job_key: str | None) -> Task:
+        """Return the task of a job whose submit was interrupted, or raise what became of it."""
+        runner = await self._ledger()
+        entry = await runner.ledger.get(job.id)
+        if entry is None and job_key is not None:
+            entry = await runner.ledger.by_key(runner.account, job_key)
+        if entry is None:
+            raise NotSent("it was interrupted before anything was sent")
+        return self._task(job, entry, None)
 
     def _wait_seconds(self, wait_timeout: float | None, media: Media) -> float:
         """Return how long a wait lasts: as said, else as set, else by the kind of *media*.
@@ -234,180 +1049,153 @@ class Kie:
             raise ValueError(f"wait_timeout is {seconds!r}; expected seconds, 0 or more")
         return seconds
 
-    async def credits(self) -> Decimal:
-        """Return the balance in credits; one is 0.005 USD. Free.
+    def _made_http(self) -> Http:
+        return Http(
+            self.settings.base_url, self.settings.api_key, version=__version__, transport=self._transport,
+            library=self.settings.http_library,
+        )  # fmt: skip
 
-        Raises:
-            Unauthorized: The key is wrong.
-            ReadFailed: No usable answer came, three times.
-        """
-        body: dict[str, Any] = {}
-        later = (ReadFailed, RateLimited, Maintenance)
-        async for attempt in stamina.retry_context(on=later, attempts=3, timeout=None):
-            with attempt:
-                body = await self._ask(_CREDITS)
-                balance = body.get("data")
-                if code_of(body) != 200 or isinstance(balance, bool) or not isinstance(balance, (int, float)):
-                    raise ReadFailed(f"{message_of(body) or 'no message'} (code {body.get('code')!r})")
-        return Decimal(str(body["data"]))
+    def _look_for_fork(self) -> None:
+        """After a fork, connections, files and tasks are the parent's: they are left alone, and made anew."""
+        if self._http is None or self._pid == os.getpid():
+            return
+        if self._runner is not None:
+            self._runner.ledger.database.owner()  # complains where the ledger did not survive
+        self._left_alone += [self._http, self._runner, self._without_ledger, self._beating, self._background]
+        self._without_ledger = None
+        self._http, self._runner, self._beating, self._background = self._made_http(), None, None, set()
+        self._opening, self._pid = asyncio.Lock(), os.getpid()
 
-    async def _read(self, job: Job, task_id: str) -> Outcome:
-        try:
-            body = await self._ask(self._dispatcher.query(job, task_id))
-            return self._dispatcher.outcome(job, body)
-        except (RateLimited, Maintenance) as error:
-            raise ReadFailed(f"{error.message or 'no message'} (code {error.code})") from error
-        except Refused as error:
-            raise ReadRefused(job.handle(task_id), error.code, error.message) from error
-        except PluginFailed as error:
-            raise attrs.evolve(error, handle=job.handle(task_id)) from error.__cause__
-        except (ReadFailed, NoKey):
-            raise
-        except KieError as error:  # what else a hook raises says nothing about this task
-            raise PluginFailed(job.model.category, "parse_result", str(error), job.handle(task_id)) from error
-
-    async def _ask(self, request: Request) -> dict[str, Any]:
-        answer = await self._connected().ask(request, seconds=self.settings.request_timeout)
-        try:
-            body = body_of(answer)
-        except ReadFailed:
-            refusal = account_refusal(answer.status, f"HTTP {answer.status}")
-            if refusal is not None:
-                raise refusal from None
-            raise
-        refusal = account_refusal(code_of(body), message_of(body))
-        if refusal is not None:
-            raise refusal
-        return body
-
-    def _connected(self) -> Http:
+    def _open(self) -> Http:
+        self._look_for_fork()
         if self._http is None:
             raise RuntimeError("the client is not open; use it as: async with Kie() as kie:")
-        if self.settings.api_key is None:
-            raise NoKey
         return self._http
 
+    def _connected(self) -> Http:
+        http = self._open()
+        if self.settings.api_key is None:
+            raise NoKey
+        return http
 
-class Task:
-    """A task at Kie: what became of a job.
-
-    Attributes:
-        job: What was bought.
-        id: Kie's task id.
-        outcome: What was last seen of it; None: nothing yet.
-    """
-
-    def __init__(self, kie: Kie, job: Job, task_id: str) -> None:
-        self._kie = kie
-        self.job = job
-        self.id = task_id
-        self.outcome: Outcome | None = None
-
-    def __repr__(self) -> str:
-        return f"<Task {self.handle} {self.outcome.state if self.outcome else 'not read yet'}>"
-
-    @property
-    def handle(self) -> str:
-        """The text that resumes this task anywhere: ``kie.attach(handle)``."""
-        return self.job.handle(self.id)
-
-    async def status(self) -> Outcome:
-        """Ask once. Free.
-
-        Raises:
-            RecordMissing: Kie does not know the task: not yet, or not any more.
-            ReadFailed: No usable answer; ask again.
-            ReadRefused: The account cannot read.
-            PluginFailed: The plugin cannot read the answer.
-        """
-        self._seen(await self._kie._read(self.job, self.id))
-        assert self.outcome is not None
-        return self.outcome
-
-    async def updates(self, wait_timeout: float | None = None) -> AsyncIterator[Outcome]:
-        """Yield each outcome that differs from the one before, until the task ends. Free.
-
-        Args:
-            wait_timeout: Seconds; None: the setting, else 15 minutes, for video 30; ``math.inf``: for ever.
-
-        Raises:
-            WaitTimeout: The task goes on; attach to its handle later.
-            ReadRefused: The account cannot read; the task goes on.
-            PluginFailed: The plugin cannot read the answers; the task goes on.
-            ValueError: ``wait_timeout`` is negative or not a number.
-        """
-        kie = self._kie
-        seconds = kie._wait_seconds(wait_timeout, self.job.model.media)
-        async for outcome in follow(
-            lambda: kie._read(self.job, self.id),
-            handle=self.handle,
-            seconds=seconds,
-            schedule=kie._schedule,
-            clock=kie._clock,
-            at_once=self.job.attached,
-        ):
-            self._seen(outcome)
-            yield outcome
-
-    async def wait(self, wait_timeout: float | None = None) -> Outcome:
-        """Wait until the task succeeded and return its outcome. Free. Raises what `updates` raises, and:
-
-        Raises:
-            JobFailed: It ended without a result, or waits for a person.
-        """
-        if not self._settled:
-            async for _ in self.updates(wait_timeout):
-                pass
-        outcome = self.outcome
-        assert outcome is not None
-        if outcome.state != "succeeded":
-            error = outcome.error
-            code, message = (error.code, error.message) if error is not None else (None, outcome.remark or "")
-            raise JobFailed(self.handle, outcome.state, code, message)
-        return outcome
-
-    async def save(self, folder: str | Path | None = None) -> list[Path]:
-        """Save every artifact and return the paths, in the order of the artifacts. Waits first if need be. Free.
-
-        Args:
-            folder: Made if it is missing; None: the setting ``out``.
-
-        Raises:
-            SaveFailed: One could not be saved, or Kie names none; those before it are on disk.
-            What `wait` raises.
-        """
-        outcome = await self.wait()
-        kie = self._kie
-        if not outcome.artifacts:
-            raise SaveFailed(self.handle, "the result", "Kie says that the task succeeded, but names no result yet")
-        target = Path(folder) if folder is not None else kie.settings.out
-        stop = threading.Event()
-        paths = []
-        with FileClient(version=__version__, seconds=kie.settings.request_timeout) as client:
-            for number, artifact in enumerate(outcome.artifacts, 1):
-                saver = Saver(self.handle, self.job, number, target, client, kie.settings.base_url, stop)
+    async def _ledger(self) -> Runner:
+        """Return what drives jobs, with the ledger open."""
+        self._open()
+        async with self._opening:
+            self._open()  # it may have been closed meanwhile
+            if self._runner is None:
+                runner = self._made(open_database(self.settings.ledger, clock=self._clock.time))
                 try:
-                    paths.append(await asyncio.to_thread(saver.save, artifact))
-                except asyncio.CancelledError:
-                    stop.set()  # the thread ends at its next chunk
+                    await runner.take_over()
+                    runner.watcher.durations = await runner.ledger.durations()
+                except BaseException:
+                    await runner.ledger.close()
                     raise
-        return paths
+                self._runner = runner
+        return self._runner
 
-    @property
-    def _settled(self) -> bool:
-        """Whether nothing more is to be learnt. What seems gone may come back, and a result may be named later."""
-        outcome = self.outcome
-        return outcome is not None and (
-            outcome.state == "failed" or (outcome.state == "succeeded" and bool(outcome.artifacts))
-        )
+    def _made(self, place: Any) -> Runner:
+        http = self._open()
+        database, stem = place
+        ledger = Ledger(database, self.settings.lease, self._books.note)
+        spill = None if stem is None else Spill(stem, ledger.owner)
+        buyer = Buyer(ledger, http, spill, self._clock, self.settings.create_timeout)
+        return Runner(
+            account=account_of(self.settings), settings=self.settings, dispatcher=self._dispatcher, ledger=ledger,
+            http=http, buyer=buyer, schedule=self._schedule, clock=self._clock, stem=stem, budgets=self._budgets,
+        )  # fmt: skip
 
-    def _seen(self, outcome: Outcome) -> None:
-        known = self.outcome
-        if known == outcome or self._settled:
+    async def _reader(self) -> Runner:
+        """Return what reads tasks. What is paid can be read without a ledger too."""
+        self._connected()
+        try:
+            return await self._ledger()
+        except LedgerError as error:
+            log.warning("%s; reading goes on without it", error)
+            if self._without_ledger is None:
+                self._without_ledger = self._made(open_database("memory:", clock=self._clock.time))
+            return self._without_ledger
+
+    async def _buying(self) -> Runner:
+        """Return what drives jobs, ready to buy: the process gives signs of life, and space for answers is taken."""
+        self._connected()
+        runner = await self._ledger()
+        if runner.buyer.spill is not None:
+            try:
+                runner.buyer.spill.prepare()
+            except OSError as error:
+                raise LedgerError(
+                    runner.ledger.database.place,
+                    f"there is no room beside it: {error.strerror}",
+                    "make room on the disk",
+                    "full",
+                ) from error
+        async with self._opening:  # several may buy first at the same time, and the client be closed meanwhile
+            self._open()
+            if self._beating is None or self._beating.done():
+                await runner.ledger.beat()  # what this process holds is its own from here on
+                self._beating = asyncio.create_task(self._beat(runner))
+        for budget in self._budgets:
+            await self._follow_the_books(runner, budget)
+        return runner
+
+    async def _beat(self, runner: Runner) -> None:
+        looking: asyncio.Task[None] | None = None
+        while True:
+            await asyncio.sleep(self.settings.lease / 3)
+            try:
+                await runner.take_over()
+            except Exception as error:  # without signs of life this process would be taken for dead
+                log.warning("a sign of life could not be given: %s", error)
+            if self.settings.callback_url is not None and (looking is None or looking.done()):
+                looking = self._in_background(self._look_into(runner, None))
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    async def _leave_ledger(self) -> None:
+        async with self._opening:  # what is being opened just now is closed, too
+            runner = self._runner
+        without, self._without_ledger = self._without_ledger, None
+        if without is not None:
+            await without.watcher.close()
+            await without.ledger.close()
+        if runner is None:
             return
-        self.outcome = outcome
-        log.info("job %s: task %s is %s", self.job.id, self.id, outcome.state)
-        plugins = self._kie.dispatcher.plugins
-        plugins.observe("job_updated", job=self.job, task_id=self.id, outcome=outcome)
-        if outcome.finished:
-            plugins.observe("job_finished", job=self.job, task_id=self.id, outcome=outcome)
+        try:
+            await runner.watcher.close()
+            await runner.buyer.answered()
+            others = [*self._background, *([self._beating] if self._beating is not None else [])]
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            await runner.buyer.write_again()
+            await runner.ledger.leave()
+            if runner.buyer.spill is not None and not runner.buyer.unwritten:
+                runner.buyer.spill.remove()
+        except LedgerError as error:
+            log.warning("%s", error)
+        finally:
+            self._runner = self._beating = None
+            await runner.ledger.close()
+
+
+def _balance_in(body: dict[str, Any]) -> Decimal:
+    balance = body.get("data")
+    if code_of(body) != 200 or isinstance(balance, bool) or not isinstance(balance, (int, float)):
+        raise ReadFailed(f"{message_of(body) or 'no message'} (code {body.get('code')!r})")
+    return Decimal(str(balance))
+
+
+def _budgets(budget: Budget | Sequence[Budget] | None) -> tuple[Budget, ...]:
+    if budget is None:
+        return ()
+    return (budget,) if isinstance(budget, Budget) else tuple(budget)
+
+
+def _job_id(text: str) -> str:
+    """Return the job id of a handle, or the text itself."""
+    return Handle.parse(text).job if text.startswith("kie1:") else text

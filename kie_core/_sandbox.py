@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from importlib.metadata import entry_points
 from typing import Final
 
 import attrs
 
 from kie_core._errors import KieError
+from kie_core._installed import SANDBOXES, installed
 from kie_core._registry import Registry, bundled
 
-GROUP: Final = "kie_core.sandboxes"
 #: Makes a video of 90 seconds take about two.
 SPEED: Final = 40.0
 
@@ -34,7 +33,7 @@ class BrokenSandbox(KieError):
         return f"the sandbox {self.entry!r} cannot be loaded: {self.reason}; try: pip install -U kie-sandbox"
 
 
-def open_sandbox(registry: Registry, group: str = GROUP) -> AbstractContextManager[str]:
+def open_sandbox(registry: Registry, group: str = SANDBOXES) -> AbstractContextManager[str]:
     """Return a context manager that serves a fake Kie on this machine and gives its base URL.
 
     Args:
@@ -44,7 +43,7 @@ def open_sandbox(registry: Registry, group: str = GROUP) -> AbstractContextManag
     Raises:
         NoSandbox, BrokenSandbox: There is none to open.
     """
-    entry = next(iter(sorted(entry_points(group=group), key=lambda entry: entry.name)), None)
+    entry = next(iter(installed(group)), None)
     if entry is None:
         raise NoSandbox
     known = bundled()
@@ -54,6 +53,8 @@ def open_sandbox(registry: Registry, group: str = GROUP) -> AbstractContextManag
             "api_endpoint": model.endpoint,
             "wire_model": model.wire_model,
             "output_type": f"{model.media}/sandbox",
+            "title": model.title,
+            "vendor": model.vendor,
         }
         for model in registry
         if model.id not in known

@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
+import math
 import os
+import re
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
 
 import httpx
 import pytest
+import stamina
 
 from kie_core import (
+    Budget,
+    Clock,
     InvalidJob,
     JobFailed,
+    JobKeyTaken,
     Kie,
     KieBlocking,
+    LedgerError,
     Maintenance,
+    NoCatalogue,
     NoKey,
     NotSent,
     Outcome,
+    OverBudget,
     PluginFailed,
     ReadFailed,
     ReadRefused,
@@ -30,9 +42,14 @@ from kie_core import (
     SubmitUnknown,
     Unauthorized,
     WaitTimeout,
+    WrongState,
     load_dispatcher,
     load_settings,
 )
+from kie_core._entry import orphaned
+from kie_core._file_client import FileClient
+from kie_core._ledger import Ledger
+from kie_core._runner import Runner
 
 pytestmark = pytest.mark.anyio
 KEY = "0123456789abcdef0123456789abcdef"
@@ -40,44 +57,8 @@ PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 50
 QUICK = Schedule(first=0.01, longest=0.02)
 
 
-class FakeKie:
-    """Answers creates and queries of the acme plugin; counts creates, which is what costs money."""
-
-    def __init__(self, server, http_bytes):
-        self.server, self.http_bytes = server, http_bytes
-        self.create = {"code": 200, "msg": "success", "data": {"taskId": "t1"}}
-        self.queries = [{"state": "running"}, {"state": "succeeded"}]
-
-    async def answer(self, reader, writer):
-        request = self.server.received[-1]
-        if request.startswith(b"POST /acme/create"):
-            body = self.create
-        elif request.startswith(b"GET /api/v1/chat/credit"):
-            body = {"code": 200, "msg": "success", "data": 12.5}
-        elif request.startswith(b"GET /files/"):
-            writer.write(self.http_bytes(PNG))
-            return
-        else:
-            data = self.queries.pop(0) if len(self.queries) > 1 else self.queries[0]
-            if data.get("state") == "succeeded":
-                data = {**data, "urls": [f"{self.server.url}/files/a.png"]}
-            body = data if "code" in data else {"code": 200, "msg": "success", "data": data}
-        writer.write(self.http_bytes(body if isinstance(body, bytes) else json.dumps(body)))
-
-    @property
-    def creates(self):
-        return sum(request.startswith(b"POST") for request in self.server.received)
-
-
-@pytest.fixture
-async def fake(raw_server, http_bytes, acme):
-    made = FakeKie(raw_server, http_bytes)
-    async with raw_server.answering(made.answer):
-        yield made
-
-
 def client(fake, **arguments):
-    return Kie(KEY, base_url=fake.server.url, schedule=QUICK, **arguments)
+    return fake.client(**arguments)
 
 
 async def test_generate_submits_waits_and_saves(fake, tmp_path):
@@ -89,6 +70,25 @@ async def test_generate_submits_waits_and_saves(fake, tmp_path):
     assert fake.creates == 1
     assert task.outcome.state == "succeeded"
     assert [path.read_bytes() for path in paths] == [PNG]
+
+
+async def test_all_that_a_client_saves_comes_by_one_client_for_files(fake, tmp_path, monkeypatch):
+    """Ten results do not make ten TLS contexts; it is closed with the client."""
+    made = []
+
+    class Noted(FileClient):
+        def __init__(self, **settings):
+            super().__init__(**settings)
+            made.append(self)
+
+    monkeypatch.setattr("kie_core._file_client.FileClient", Noted)
+    async with client(fake) as kie:
+        tasks = [await kie.generate("acme-sketch", {"prompt": f"cat {number}"}) for number in range(3)]
+        paths = [await task.save(tmp_path) for task in tasks]
+        assert not made[0]._closed
+
+    assert len({path for some in paths for path in some}) == 3
+    assert [files._closed for files in made] == [True]
 
 
 async def test_submit_returns_a_handle_at_once_and_attach_resumes_it(fake):
@@ -146,7 +146,7 @@ async def test_a_create_is_never_repeated(fake, answer, kind):
     fake.create = answer
     async with client(fake) as kie:
         with pytest.raises(kind):
-            await kie.submit("acme-sketch", {"prompt": "cat"})
+            await kie.submit("acme-sketch", {"prompt": "cat"}, wait_timeout=0)
 
     assert fake.creates == 1
 
@@ -167,14 +167,18 @@ async def test_an_unknown_submit_names_its_job(fake, caplog):
 
 
 async def test_a_job_that_was_refused_may_be_tried_again(fake):
-    """Nothing was bought the first time."""
+    """Nothing was bought the first time; while Kie is closed nothing is sent."""
     fake.create = {"code": 455, "msg": "closed"}
     async with client(fake) as kie:
         job = kie.job("acme-sketch", {"prompt": "cat"})
         with pytest.raises(Maintenance):
-            await kie.submit(job)
-        fake.create = {"code": 200, "data": {"taskId": "t2"}}
-        task = await kie.submit(job)
+            await kie.submit(job, wait_timeout=0)
+        fake.create = None
+        with pytest.raises(NotSent, match="closed"):
+            await kie.submit(job, wait_timeout=0)
+        assert fake.creates == 1
+        assert await kie.open_gate()
+        task = await kie.submit(job, wait_timeout=0)
 
     assert task.id == "t2"
 
@@ -345,14 +349,11 @@ async def test_what_seemed_gone_may_come_back(fake):
 
 
 @pytest.mark.parametrize("raised", ["NotSent('x')", "InvalidJob('m', ())"])
-async def test_whatever_a_hook_raises_while_reading_the_task_stays_paid(
-    install, acme_source, raw_server, http_bytes, raised
-):
+async def test_whatever_a_hook_raises_while_reading_the_task_stays_paid(install, acme_source, fake_vendor, raised):
     """No error after the purchase says that nothing was bought, and each names the task."""
     source = acme_source.replace("    data = record(body)", f"    import kie_core\n    raise kie_core.{raised}")
     install("kie-acme", {"acme": "kie_raising_test"}, {"kie_raising_test": source})
-    fake = FakeKie(raw_server, http_bytes)
-    async with raw_server.answering(fake.answer), client(fake) as kie:
+    async with client(fake_vendor) as kie:
         task = await kie.submit("acme-sketch", {"prompt": "cat"})
         with pytest.raises(PluginFailed) as caught:
             await task.status()
@@ -382,8 +383,6 @@ async def test_questions_are_repeated_creates_are_not(acme, raw_server, http_byt
     async def behave(reader, writer):
         writer.write(answers[len(raw_server.received) - 1])
 
-    import stamina
-
     async with raw_server.answering(behave), Kie(KEY, base_url=raw_server.url) as kie:
         with stamina.set_testing(True, attempts=3):
             assert await kie.credits() == 3
@@ -397,11 +396,123 @@ async def test_a_balance_that_is_none_is_a_failed_question(acme, raw_server, htt
     async def behave(reader, writer):
         writer.write(http_bytes('{"code": 200, "data": true}'))
 
-    import stamina
-
     async with raw_server.answering(behave), Kie(KEY, base_url=raw_server.url) as kie:
         with stamina.set_testing(True, attempts=1), pytest.raises(ReadFailed):
             await kie.credits()
+
+
+COUNTED = """
+from kie_core import hookimpl
+asked = []
+
+def register_models():
+    asked.append(1)
+    return []
+
+@hookimpl
+def job_accepted(job, task_id):
+    pass
+"""
+
+
+async def test_a_plugin_is_asked_for_its_models_once_per_process(install):
+    """However many clients share a dispatcher, or have one of their own."""
+    install("kie-counted", {"counted": "kie_counted_test"}, {"kie_counted_test": COUNTED})
+    dispatcher = load_dispatcher(load_settings())
+    import kie_counted_test
+
+    async with Kie(dispatcher=dispatcher) as first, Kie(KEY, dispatcher=dispatcher) as second:
+        with KieBlocking(dispatcher=dispatcher) as third:
+            assert first.registry is second.registry is third.registry
+    assert len(kie_counted_test.asked) == 1
+
+    async with Kie():
+        assert len(kie_counted_test.asked) == 1
+
+
+def listing_kie(*answers, **settings):
+    """A client of a Kie that gives one answer after the other, the last for ever; and what it was asked."""
+    asked, left = [], list(answers)
+
+    def answer(request):
+        asked.append(request)
+        given = left.pop(0) if len(left) > 1 else left[0]
+        return httpx.Response(200, **({"content": given} if isinstance(given, bytes) else {"json": given}))
+
+    return Kie(transport=httpx.MockTransport(answer), **settings), asked
+
+
+LISTED = {"code": 200, "data": {"total": 1, "models": [{"model": "z-image", "description": f"the key is {KEY}"}]}}
+
+
+async def test_the_catalogue_is_asked_for_and_kept(tmp_path):
+    """One free question without a filter; then nobody is asked and no key is needed, in any process."""
+    kie, asked = listing_kie(LISTED, api_key=KEY)
+
+    async with kie:
+        fetched = await kie.catalogue(refresh=True)
+    async with Kie() as other:
+        assert await other.catalogue() == fetched
+
+    assert [one.model for one in fetched.models] == ["z-image"]
+    assert abs(fetched.fetched_at.timestamp() - time.time()) < 60
+    assert [(one.method, one.url.path, str(one.url.query)) for one in asked] == [("GET", "/api/v1/models", "b''")]
+    assert asked[0].headers["Authorization"] == f"Bearer {KEY}"
+    assert KEY not in repr(fetched)
+
+
+async def test_the_catalogue_is_of_one_base_url(tmp_path):
+    """Another gateway has another list."""
+    kie, _ = listing_kie(LISTED, api_key=KEY)
+    async with kie:
+        await kie.catalogue(refresh=True)
+        async with Kie(base_url="http://127.0.0.1:9") as other:
+            with pytest.raises(NoCatalogue):
+                await other.catalogue()
+
+
+async def test_a_list_that_cannot_be_read_is_asked_for_again():
+    """Three times; what was kept before stays."""
+    odd = {"code": 200, "data": {"models": "all"}}
+    kie, asked = listing_kie(LISTED, odd, LISTED, odd, b'{"code": 200, "data": NaN}', odd, api_key=KEY)
+
+    async with kie:
+        with stamina.set_testing(True, attempts=3):
+            first = await kie.catalogue(refresh=True)
+            second = await kie.catalogue(refresh=True)
+            with pytest.raises(ReadFailed):
+                await kie.catalogue(refresh=True)
+        assert await kie.catalogue() == second
+
+    assert first.models == second.models
+    assert len(asked) == 6
+
+
+async def test_who_may_not_ask_for_the_catalogue_is_told():
+    """Without a key nothing is sent; with a wrong one there is one question."""
+    kie, asked = listing_kie({"code": 401, "msg": "no"}, api_key=KEY)
+    async with kie, Kie() as keyless:
+        with pytest.raises(Unauthorized):
+            await kie.catalogue(refresh=True)
+        with pytest.raises(NoKey):
+            await keyless.catalogue(refresh=True)
+
+    assert len(asked) == 1
+
+
+async def test_a_catalogue_that_cannot_be_kept_is_handed_out_all_the_same(tmp_path, monkeypatch, caplog):
+    """It was asked for; a warning names the place."""
+    occupied = tmp_path / "file"
+    occupied.write_text("")
+    monkeypatch.setenv("KIE_CACHE_DIR", str(occupied))
+    kie, _ = listing_kie(LISTED, api_key=KEY)
+
+    async with kie:
+        assert len((await kie.catalogue(refresh=True)).models) == 1
+        with pytest.raises(NoCatalogue):
+            await kie.catalogue()
+
+    assert f"cannot be kept in {occupied}" in caplog.text
 
 
 async def test_the_payload_is_what_would_be_sent(fake):
@@ -410,8 +521,10 @@ async def test_the_payload_is_what_would_be_sent(fake):
         payload = kie.payload("acme-sketch", {"prompt": "cat"})
         await kie.submit("acme-sketch", {"prompt": "cat"})
 
-    sent = fake.server.received[0]
-    assert json.loads(sent.partition(b"\r\n\r\n")[2]) == payload.body
+    sent = json.loads(fake.server.received[0].partition(b"\r\n\r\n")[2])
+    assert {**sent, "callBackUrl": ""} == {**payload.body, "callBackUrl": ""}
+    assert payload.body["callBackUrl"].endswith("/***")
+    assert re.fullmatch(r"https://bot.example/cb/[0-9a-f]{16}/[0-9a-f]{32}", sent["callBackUrl"])
     assert payload.url == f"{fake.server.url}/acme/create"
     assert (payload.model, payload.category, payload.wire, payload.params) == (
         "acme-sketch",
@@ -483,7 +596,7 @@ def test_two_runs_of_asyncio_in_one_process(install, acme_source):
         async def handle_async_request(self, request):
             return httpx.Response(200, json={"code": 200, "data": {"taskId": "t1"}})
 
-    kie = Kie(KEY, transport=Transport())
+    kie = Kie(KEY, transport=Transport(), ledger="memory:")
 
     async def once():
         async with kie:
@@ -491,16 +604,24 @@ def test_two_runs_of_asyncio_in_one_process(install, acme_source):
 
     assert [asyncio.run(once()), asyncio.run(once())] == ["t1", "t1"]
 
+    async def together():
+        async with kie:
+            return len(await asyncio.gather(*(kie.enqueue("acme-sketch", {"prompt": "cat"}) for _ in range(3))))
+
+    assert [asyncio.run(together()), asyncio.run(together())] == [3, 3]
+
 
 class Scripted(httpx.AsyncBaseTransport):
     """Answers a create, then running, then succeeded; usable from any loop."""
 
     def __init__(self):
         self.asked = 0
+        self.made = 0
 
     async def handle_async_request(self, request):
         if request.method == "POST":
-            return httpx.Response(200, json={"code": 200, "data": {"taskId": "t1"}})
+            self.made += 1
+            return httpx.Response(200, json={"code": 200, "data": {"taskId": f"t{self.made}"}})
         if request.url.path.endswith("credit"):
             return httpx.Response(200, json={"code": 200, "data": 7})
         self.asked += 1
@@ -509,7 +630,7 @@ class Scripted(httpx.AsyncBaseTransport):
 
 
 def blocking():
-    return KieBlocking(KEY, transport=Scripted(), schedule=QUICK)
+    return KieBlocking(KEY, transport=Scripted(), schedule=QUICK, creates_per_10_seconds=10_000)
 
 
 def test_the_blocking_client_does_the_same(acme):
@@ -545,7 +666,7 @@ def test_the_blocking_client_serves_many_threads(acme):
         for thread in threads:
             thread.join()
 
-    assert states == ["t1"] * 10
+    assert len(set(states)) == 10
 
 
 def test_the_blocking_client_leaves_no_thread_behind(acme):
@@ -570,7 +691,7 @@ def test_updates_that_are_not_read_to_the_end_are_closed(acme):
 def test_not_sent_is_raised_as_such(acme):
     """Nothing listens there."""
     with KieBlocking(KEY, base_url="http://127.0.0.1:9") as kie, pytest.raises(NotSent):
-        kie.submit("acme-sketch", {"prompt": "cat"})
+        kie.submit("acme-sketch", {"prompt": "cat"}, wait_timeout=0)
 
 
 class Slow(Scripted):
@@ -588,7 +709,7 @@ def test_closing_waits_for_creates_of_other_threads(acme):
     with KieBlocking(KEY, transport=Slow(), schedule=QUICK) as kie:
         thread = threading.Thread(target=lambda: tasks.append(kie.submit("acme-sketch", {"prompt": "cat"}).id))
         thread.start()
-        while not kie._buying:
+        while kie._kie._runner is None or not kie._kie._runner.buyer._on_their_way:
             pass
     thread.join(timeout=10)
 
@@ -618,3 +739,294 @@ with KieBlocking("0123456789abcdef", transport=Slow()) as kie:
     )
 
     assert done.stdout.strip().endswith(":t1"), done.stderr
+
+
+# --- keys, budgets, the ledger -----------------------------------------------------------
+
+
+async def test_the_same_key_and_the_same_inputs_are_the_same_job(fake):
+    """In this client and in the next: a script that runs twice buys once."""
+    async with client(fake) as kie:
+        first = await kie.submit("acme-sketch", {"prompt": "cat"}, job_key="order-17")
+        again = await kie.submit("acme-sketch", {"prompt": "cat"}, job_key="order-17")
+    async with client(fake) as other:
+        later = await other.generate("acme-sketch", {"prompt": "cat"}, job_key="order-17")
+
+    assert {first.handle, again.handle, later.handle} == {first.handle}
+    assert later.outcome.state == "succeeded"
+    assert fake.creates == 1
+
+
+async def test_the_same_key_with_other_inputs_is_an_error(fake):
+    """Nothing is sent, and the message names both."""
+    async with client(fake) as kie:
+        task = await kie.submit("acme-sketch", {"prompt": "cat"}, job_key="order-17")
+        with pytest.raises(JobKeyTaken, match=task.job.id):
+            await kie.submit("acme-sketch", {"prompt": "dog"}, job_key="order-17")
+
+    assert fake.creates == 1
+
+
+async def test_a_key_under_which_nothing_was_bought_may_be_used_again(fake):
+    """With a larger budget, too: the new one counts."""
+    async with client(fake) as kie:
+        with pytest.raises(OverBudget, match="1.00 RUB for user:7"):
+            await kie.submit("acme-sketch", {"prompt": "cat"}, job_key="k", budget=Budget(None, 1, "user:7"))
+        task = await kie.submit("acme-sketch", {"prompt": "cat"}, job_key="k", budget=Budget(None, 2, "user:7"))
+        balance = next(one for one in await kie.balances() if one.scope == "user:7")
+
+    assert task.id == "t1"
+    assert (balance.cap, balance.reserved, balance.spent) == (200, 150, 0)
+
+
+async def test_a_scope_that_is_named_twice_is_booked_once(fake):
+    """The lower of the two limits counts."""
+    two = [Budget(max_total_rub=10, scope="user:7"), Budget(max_total_rub=2, scope="user:7")]
+    async with client(fake, budget=two[0]) as kie:
+        await kie.submit("acme-sketch", {"prompt": "cat"}, budget=two[1])
+        with pytest.raises(OverBudget):
+            await kie.submit("acme-sketch", {"prompt": "dog"}, budget=two[1])
+        balance = next(one for one in await kie.balances() if one.scope == "user:7")
+
+    assert balance.reserved == 150
+    assert fake.creates == 1
+
+
+async def test_one_price_has_a_limit_of_its_own(fake):
+    """Whatever is left of the total."""
+    async with client(fake, budget=Budget(max_price_rub=1)) as kie:
+        with pytest.raises(OverBudget, match="more than the 1.00 RUB"):
+            await kie.submit("acme-sketch", {"prompt": "cat"})
+
+    assert fake.creates == 0
+
+
+async def test_a_ledger_that_cannot_be_written_stops_a_purchase_and_no_reading(fake, tmp_path):
+    """Nothing is sent without it; what was paid is read without it."""
+    broken = tmp_path / "ledger.sqlite"
+    broken.write_bytes(b"this is no database" * 100)
+    async with client(fake) as kie:
+        handle = (await kie.submit("acme-sketch", {"prompt": "cat"})).handle
+    async with client(fake, ledger=str(broken)) as kie:
+        with pytest.raises(LedgerError, match="move .* away"):
+            await kie.submit("acme-sketch", {"prompt": "cat"})
+        assert (await kie.attach(handle).wait()).state == "succeeded"
+
+    assert fake.creates == 1
+
+
+async def test_a_queued_job_waits_for_whoever_drives_it(fake, tmp_path):
+    """Queued by one client, bought, waited for and saved by another."""
+    async with client(fake) as kie:
+        entry = await kie.enqueue("acme-sketch", {"prompt": "cat"}, job_key="row-1", out=tmp_path)
+        assert (entry.state, fake.creates) == ("queued", 0)
+    async with client(fake) as other:
+        assert await other.drive() == {}
+        done = await other.entry(entry.id)
+
+    assert (done.state, done.unsaved) == ("succeeded", False)
+    assert done.saved[0].path.read_bytes() == PNG
+    assert fake.creates == 1
+
+
+async def test_recovery_reads_and_saves_and_never_buys(fake, tmp_path):
+    """What is queued stays queued."""
+    async with client(fake) as kie:
+        await kie.submit("acme-sketch", {"prompt": "cat"})
+        queued = await kie.enqueue("acme-sketch", {"prompt": "dog"})
+    async with client(fake) as later:
+        assert await later.recover(out=tmp_path / "out") == {}
+        assert [entry.state for entry in await later.jobs()] == ["queued", "succeeded"]
+        assert await later.jobs(unsaved=True) == []
+        assert (await later.cancel(queued.id)).state == "cancelled"
+
+    assert fake.creates == 1
+    assert len(list(tmp_path.joinpath("out").iterdir())) == 1
+
+
+async def test_an_unknown_job_is_decided_by_a_person(fake):
+    """Adopted, denied or written off; each says what becomes of the money."""
+    fake.create = {"code": 500, "msg": "Server exception"}
+    fake.queries = [{"state": "running"}]
+    async with client(fake) as kie:
+        for _ in range(3):
+            with pytest.raises(SubmitUnknown):
+                await kie.submit("acme-sketch", {"prompt": "cat"})
+        adopted, denied, given_up = [entry.id for entry in await kie.jobs("unknown")]
+        with pytest.raises(WrongState, match="kie jobs resolve"):
+            await kie.cancel(adopted)
+        states = [
+            (await kie.resolve(adopted, adopt_task="t9")).state,
+            (await kie.resolve(denied, not_sent=True)).state,
+            (await kie.resolve(given_up, abandon=True)).state,
+        ]
+        account = (await kie.balances())[0]
+        with pytest.raises(WrongState):
+            await kie.resolve(denied, abandon=True)
+        with pytest.raises(WrongState, match="cannot cancel"):
+            await kie.cancel(adopted)
+
+    assert states == ["running", "not_submitted", "abandoned"]
+    assert (account.reserved, account.spent) == (150, 150)
+
+
+async def test_what_was_typed_can_be_forgotten(fake):
+    """Price, state and results stay."""
+    async with client(fake) as kie:
+        task = await kie.generate("acme-sketch", {"prompt": "a secret wish"})
+        assert (await kie.entry(task.handle)).inputs.params == {"prompt": "a secret wish"}
+        await kie.forget(task.job.id)
+        entry = await kie.entry(task.job.id)
+
+    assert (entry.inputs, entry.state) == (None, "succeeded")
+
+
+async def test_inputs_stay_out_of_the_ledger_if_so_wished(fake, tmp_path):
+    """And the job is bought all the same."""
+    place = tmp_path / "ledger.sqlite"
+    async with client(fake, ledger=str(place), ledger_prompts=False) as kie:
+        task = await kie.generate("acme-sketch", {"prompt": "a secret wish"})
+
+    assert task.outcome.state == "succeeded"
+    assert b"secret wish" not in place.read_bytes()
+
+
+async def test_a_job_that_waits_already_takes_the_limits_of_who_asks_again(fake):
+    """Else a key would be a way around a budget."""
+    async with client(fake) as kie:
+        await kie.enqueue("acme-sketch", {"prompt": "cat"}, job_key="k")
+        with pytest.raises(OverBudget, match="user:7"):
+            await kie.submit("acme-sketch", {"prompt": "cat"}, job_key="k", budget=Budget(None, 1, "user:7"))
+        waiting = (await kie.jobs())[0]
+
+    assert (waiting.state, waiting.kept) == ("queued", True)
+    assert fake.creates == 0
+
+
+async def test_a_job_that_was_sent_without_a_key_cannot_be_given_one(fake):
+    """The key would stand nowhere, and the next who uses it would pay again."""
+    async with client(fake) as kie:
+        job = kie.job("acme-sketch", {"prompt": "cat"})
+        await kie.submit(job)
+        with pytest.raises(JobKeyTaken):
+            await kie.submit(job, job_key="order")
+
+    assert fake.creates == 1
+
+
+async def test_a_closed_client_buys_nothing_more(fake):
+    """What was left running in the background is told so."""
+    async with client(fake) as kie:
+        runner = await kie._buying()
+        entry = await kie.enqueue("acme-sketch", {"prompt": "cat"})
+    with pytest.raises(RuntimeError, match="closed"):
+        await runner.advance(entry.id)
+    await runner.ledger.close()
+
+    assert fake.creates == 0
+
+
+@pytest.mark.parametrize("seconds", [-1, math.nan])
+async def test_a_drive_that_would_end_before_it_begins_or_never_is_refused(fake, seconds):
+    """A time that is no time is said to be none, before anything is bought."""
+    async with client(fake) as kie:
+        entry = await kie.enqueue("acme-sketch", {"prompt": "cat"})
+        with pytest.raises(ValueError, match="wait_timeout"):
+            await asyncio.wait_for(kie.drive(entry.id, wait_timeout=seconds), 10)
+
+    assert fake.creates == 0
+
+
+@pytest.mark.parametrize("seconds", [0, 1])
+async def test_when_the_time_of_a_drive_is_up_nothing_more_is_bought(fake, seconds):
+    """Not even for those that have a place in the queue of creates: they stay queued, without a price reserved."""
+    async with client(fake, creates_per_10_seconds=1) as kie:
+        for number in range(4):
+            await kie.enqueue("acme-sketch", {"prompt": f"cat {number}"})
+        await asyncio.wait_for(kie.drive(wait_timeout=seconds), 8)
+        states = sorted(entry.state for entry in await kie.jobs())
+
+    assert (fake.creates, states[:3]) == (1, ["queued"] * 3)
+
+
+def beating():
+    return [task for task in asyncio.all_tasks() if task.get_coro().__qualname__ == "Kie._beat"]
+
+
+async def test_who_buys_first_at_the_same_time_as_others_leaves_no_task_behind(fake):
+    """One sign of life for all of them, and none after the client was closed."""
+    async with client(fake) as kie:
+        await asyncio.gather(*(kie.enqueue("acme-sketch", {"prompt": "cat"}) for _ in range(5)))
+        assert len(beating()) == 1
+
+    assert beating() == []
+
+
+@pytest.mark.parametrize("slow", ["take_over", "durations", "beat"])
+async def test_a_client_that_is_closed_while_its_ledger_opens_leaves_nothing_open(fake, monkeypatch, slow):
+    """Nothing is bought after that, and nobody works on behind its back."""
+    began, go_on = asyncio.Event(), asyncio.Event()
+    place = Runner if slow == "take_over" else Ledger
+    real = getattr(place, slow)
+
+    async def slowly(self):
+        began.set()
+        await go_on.wait()
+        return await real(self)
+
+    monkeypatch.setattr(place, slow, slowly)
+    async with client(fake) as kie:
+        buying = asyncio.create_task(kie.submit("acme-sketch", {"prompt": "cat"}))
+        await began.wait()
+        asyncio.get_running_loop().call_later(0.05, go_on.set)
+
+    with pytest.raises(RuntimeError, match="not open"):
+        await buying
+    assert (fake.creates, kie._runner, beating()) == (0, None, [])
+
+
+async def test_a_task_id_is_kept_beside_a_ledger_that_lost_its_job(fake, tmp_path, caplog):
+    """Somebody put an older file in its place, between the intent and the answer."""
+    place, answer = tmp_path / "ledger.sqlite", fake.answer
+
+    async def forgetting(reader, writer):
+        with contextlib.closing(sqlite3.connect(place, isolation_level=None)) as connection:
+            connection.execute("DELETE FROM job")
+        await answer(reader, writer)
+
+    async with fake.server.answering(forgetting), client(fake, ledger=str(place), clock=Quick()) as kie:
+        task = await kie.submit("acme-sketch", {"prompt": "cat"})
+
+    spilt = b"".join(path.read_bytes() for path in tmp_path.glob("ledger.sqlite.spill-*"))
+    assert task.id == "t1"
+    assert b'"task_id": "t1"' in spilt
+    assert "is task t1" in caplog.text
+
+
+class Quick(Clock):
+    """Waits for nothing."""
+
+    async def sleep(self, seconds):
+        await asyncio.sleep(0)
+
+
+async def test_a_refusal_counts_though_its_process_was_taken_for_dead(fake):
+    """Nothing was bought, so nothing stays reserved."""
+    fake.create = {"code": 422, "msg": "bad"}
+    answer = fake.answer
+    async with client(fake) as kie:
+
+        async def slow(reader, writer):
+            ledger = (await kie._ledger()).ledger
+            [entry] = await ledger.find("submitting")
+            await ledger.change(entry, orphaned)
+            await answer(reader, writer)
+
+        async with fake.server.answering(slow):
+            kie._http._base_url = fake.server.url
+            with pytest.raises(Refused, match="bad"):
+                await kie.submit("acme-sketch", {"prompt": "cat"})
+        [entry] = await kie.jobs()
+        account = (await kie.balances())[0]
+
+    assert (entry.state, account.reserved, account.spent) == ("not_submitted", 0, 0)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from decimal import Decimal
+from pathlib import Path
 
 import attrs
+import platformdirs
 import pytest
 
 from kie_core import ConfigError, Settings, load_settings
-from kie_core._config import load_with_origins, user_file
+from kie_core._config import cache_folder, default_ledger, load_with_origins, user_file
 from kie_core._secret import Secret, checked_key, redacted
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -239,3 +242,24 @@ def test_a_home_that_nobody_has_is_a_fault_like_others(house):
 
     with pytest.raises(ConfigError, match="out"):
         load_settings({"out": "~no-such-user/x"}, environ=environ, folder=project)
+
+
+@pytest.mark.parametrize("said", [None, "", " ", "/elsewhere"])
+def test_folders_are_where_platformdirs_says(monkeypatch, said):
+    """Also on Linux, where it is not asked."""
+    for variable in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+        if said is not None:
+            monkeypatch.setenv(variable, said)
+
+    assert user_file({}) == platformdirs.user_config_path("kie") / "config.toml"
+    assert cache_folder({}) == platformdirs.user_cache_path("kie")
+    assert default_ledger({}) == platformdirs.user_state_path("kie") / "ledger.sqlite"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="XDG is for Linux")
+def test_a_folder_that_depends_on_the_working_folder_is_no_folder(monkeypatch):
+    """The specification has it ignored; a ledger would be another one in every project."""
+    monkeypatch.setenv("XDG_STATE_HOME", "not/absolute")
+
+    assert default_ledger({}) == Path.home() / ".local/state/kie/ledger.sqlite"
