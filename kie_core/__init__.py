@@ -9,34 +9,45 @@ Names are loaded when they are first used, so importing this package costs next 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING
-
 __version__ = "0.1.0"
+
+TYPE_CHECKING = False  # what `typing` says; loading that is most of what this package would cost
 
 if TYPE_CHECKING:
     from kie_core._answer import JOBS_REFUSED as JOBS_REFUSED
     from kie_core._blocking import BlockingTask as BlockingTask
     from kie_core._blocking import Interrupted as Interrupted
     from kie_core._blocking import KieBlocking as KieBlocking
+    from kie_core._budget import Balance as Balance
+    from kie_core._budget import Budget as Budget
+    from kie_core._budget import Limit as Limit
+    from kie_core._catalogue import Catalogue as Catalogue
+    from kie_core._catalogue import Listing as Listing
     from kie_core._client import Kie as Kie
-    from kie_core._client import Task as Task
     from kie_core._config import Settings as Settings
     from kie_core._config import load_settings as load_settings
     from kie_core._dispatch import Dispatcher as Dispatcher
     from kie_core._dispatch import load_dispatcher as load_dispatcher
+    from kie_core._entry import Entry as Entry
+    from kie_core._entry import Inputs as Inputs
+    from kie_core._entry import JobState as JobState
+    from kie_core._entry import Plan as Plan
     from kie_core._errors import BadHandle as BadHandle
     from kie_core._errors import ConfigError as ConfigError
     from kie_core._errors import Fault as Fault
     from kie_core._errors import InvalidJob as InvalidJob
     from kie_core._errors import JobFailed as JobFailed
+    from kie_core._errors import JobKeyTaken as JobKeyTaken
     from kie_core._errors import KieError as KieError
+    from kie_core._errors import LedgerError as LedgerError
     from kie_core._errors import Maintenance as Maintenance
     from kie_core._errors import ModelGone as ModelGone
+    from kie_core._errors import NoCatalogue as NoCatalogue
     from kie_core._errors import NoKey as NoKey
     from kie_core._errors import NoPlugin as NoPlugin
     from kie_core._errors import NotSent as NotSent
     from kie_core._errors import OutOfCredits as OutOfCredits
+    from kie_core._errors import OverBudget as OverBudget
     from kie_core._errors import PluginBroken as PluginBroken
     from kie_core._errors import PluginFailed as PluginFailed
     from kie_core._errors import RateLimited as RateLimited
@@ -48,17 +59,24 @@ if TYPE_CHECKING:
     from kie_core._errors import SaveFailed as SaveFailed
     from kie_core._errors import SubmitUnknown as SubmitUnknown
     from kie_core._errors import Unauthorized as Unauthorized
+    from kie_core._errors import UnknownJob as UnknownJob
     from kie_core._errors import UnknownModel as UnknownModel
     from kie_core._errors import UnknownWire as UnknownWire
+    from kie_core._errors import UploadFailed as UploadFailed
     from kie_core._errors import WaitTimeout as WaitTimeout
+    from kie_core._errors import WrongState as WrongState
+    from kie_core._field import Field as Field
+    from kie_core._gates import Gate as Gate
     from kie_core._job import Endpoint as Endpoint
     from kie_core._job import Job as Job
+    from kie_core._job import jobs_body as jobs_body
+    from kie_core._ledger import Event as Event
     from kie_core._model import JSON as JSON
-    from kie_core._model import Field as Field
     from kie_core._model import Model as Model
     from kie_core._outcome import Artifact as Artifact
     from kie_core._outcome import Failure as Failure
     from kie_core._outcome import Outcome as Outcome
+    from kie_core._outcome import SavedFile as SavedFile
     from kie_core._outcome import State as State
     from kie_core._outcome import failure as failure
     from kie_core._outcome import flag_outcome as flag_outcome
@@ -67,10 +85,16 @@ if TYPE_CHECKING:
     from kie_core._outcome import record as record
     from kie_core._outcome import seconds_between as seconds_between
     from kie_core._outcome import urls_of as urls_of
+    from kie_core._pace import Pace as Pace
     from kie_core._payload import Payload as Payload
     from kie_core._price import Price as Price
     from kie_core._registry import Registry as Registry
+    from kie_core._rename import camel_case as camel_case
     from kie_core._rename import rename as rename
+    from kie_core._runner import Step as Step
+    from kie_core._stats import ModelStats as ModelStats
+    from kie_core._task import Task as Task
+    from kie_core._upload import Upload as Upload
     from kie_core._wait import Clock as Clock
     from kie_core._wait import Schedule as Schedule
     from kie_core.hookspecs import CategoryPlugin as CategoryPlugin
@@ -79,26 +103,38 @@ if TYPE_CHECKING:
 #: Public name -> the module that has it.
 _HOMES = {
     "_answer": ("JOBS_REFUSED",),
+    "_budget": ("Balance", "Budget", "Limit"),
     "_blocking": ("BlockingTask", "Interrupted", "KieBlocking"),
-    "_client": ("Kie", "Task"),
+    "_catalogue": ("Catalogue", "Listing"),
+    "_client": ("Kie",),
+    "_task": ("Task",),
     "_config": ("Settings", "load_settings"),
     "_dispatch": ("Dispatcher", "load_dispatcher"),
+    "_entry": ("Entry", "Inputs", "JobState", "Plan"),
     "_errors": (
-        "BadHandle", "ConfigError", "Fault", "InvalidJob", "JobFailed", "KieError", "Maintenance", "ModelGone", "NoKey",
-        "NoPlugin", "NotSent", "OutOfCredits", "PluginBroken", "PluginFailed", "RateLimited", "ReadFailed",
-        "ReadRefused", "RecordMissing", "Refused", "RegistryError", "SaveFailed", "SubmitUnknown", "Unauthorized",
-        "UnknownModel", "UnknownWire", "WaitTimeout",
+        "BadHandle", "ConfigError", "Fault", "InvalidJob", "JobFailed", "JobKeyTaken", "KieError", "LedgerError",
+        "Maintenance", "ModelGone", "NoCatalogue", "NoKey", "NoPlugin", "NotSent", "OutOfCredits", "OverBudget",
+        "PluginBroken", "PluginFailed", "RateLimited", "ReadFailed", "ReadRefused", "RecordMissing", "Refused",
+        "RegistryError", "SaveFailed", "SubmitUnknown", "Unauthorized", "UnknownJob", "UnknownModel", "UnknownWire",
+        "UploadFailed", "WaitTimeout", "WrongState",
     ),
-    "_job": ("Endpoint", "Job"),
-    "_model": ("JSON", "Field", "Model"),
+    "_field": ("Field",),
+    "_job": ("Endpoint", "Job", "jobs_body"),
+    "_gates": ("Gate",),
+    "_ledger": ("Event",),
+    "_model": ("JSON", "Model"),
     "_outcome": (
-        "Artifact", "Failure", "Outcome", "State", "failure", "flag_outcome", "jobs_outcome", "part", "record",
-        "seconds_between", "urls_of",
+        "Artifact", "Failure", "Outcome", "SavedFile", "State", "failure", "flag_outcome", "jobs_outcome", "part",
+        "record", "seconds_between", "urls_of",
     ),
+    "_pace": ("Pace",),
     "_payload": ("Payload",),
     "_price": ("Price",),
     "_registry": ("Registry",),
-    "_rename": ("rename",),
+    "_rename": ("camel_case", "rename"),
+    "_runner": ("Step",),
+    "_stats": ("ModelStats",),
+    "_upload": ("Upload",),
     "_wait": ("Clock", "Schedule"),
     "hookspecs": ("CategoryPlugin", "hookimpl"),
 }  # fmt: skip
@@ -110,7 +146,9 @@ __all__ = sorted([*_HOME_OF, "__version__"])  # noqa: PLE0605  (a test compares 
 def __getattr__(name: str) -> object:
     if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    from importlib import import_module
+
+    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
     globals()[name] = value
     return value
 
