@@ -288,12 +288,12 @@ def test_a_running_task():
 
 
 def test_a_succeeded_task():
-    """The copy that Kie keeps for 14 days; the upstream's, gone in ten minutes, is no second result."""
+    """The copy that Kie keeps; the upstream's, gone in ten minutes, is no second result."""
     outcome = read(ANSWERS["succeeded"])
 
     assert (outcome.state, outcome.artifacts) == (
         "succeeded",
-        (Artifact("image", "https://cdn.example.com/flux/greenhouse.png", lifetime=14 * 24 * 3600.0),),
+        (Artifact("image", "https://cdn.example.com/flux/greenhouse.png"),),
     )
 
 

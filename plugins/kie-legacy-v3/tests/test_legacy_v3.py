@@ -297,7 +297,10 @@ SHAPES = {
     "text or analysis": (PICTURE, [Artifact("data", data={"text": "example"})]),
     "omnihuman-1-5/subject-detection": (
         PICTURE,
-        [Artifact("data", data={"mask_urls": ["https://files.example.com/out/mask-0.png"]})],
+        [
+            Artifact("image", "https://files.example.com/out/mask-0.png", lifetime=3600.0),
+            Artifact("data", data={"mask_urls": ["https://files.example.com/out/mask-0.png"]}),
+        ],
     ),
     "omnihuman-1-5/human-identification": (PICTURE, [Artifact("data", data={"subject_status": 1})]),
     "sora 2 (removed)": (

@@ -274,8 +274,10 @@ def test_a_running_task():
 
 
 def test_lyrics_are_ready_but_no_song():
-    """An empty ``audioUrl`` is a song that is still being made; a stream is not a file."""
-    assert read(ANSWERS["partial_text"]) == Outcome("partial")
+    """An empty ``audioUrl`` is a song that is still being made; a stream is not a file. The words are there, once."""
+    words = Artifact("text", text="[Verse]\nThe cage went down at six", role="lyrics", lifetime=None)
+
+    assert read(ANSWERS["partial_text"]) == Outcome("partial", (words,))
 
 
 def test_the_first_song_is_ready():

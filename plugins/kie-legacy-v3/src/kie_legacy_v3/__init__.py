@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kie_core import JOBS_REFUSED, JSON, Endpoint, Job, Outcome, hookimpl, jobs_outcome
+from kie_core import JOBS_REFUSED, JSON, Endpoint, Job, Outcome, hookimpl, jobs_body, jobs_outcome
 
 ENDPOINTS = {"jobs": Endpoint.jobs()}
 
@@ -22,7 +22,7 @@ def endpoint_for(job: Job) -> Endpoint:
 
 @hookimpl
 def build_payload(job: Job) -> dict[str, JSON]:
-    return {"model": job.model.wire_model, "input": {**job.model.fixed, **job.params}}
+    return jobs_body(job)
 
 
 @hookimpl
