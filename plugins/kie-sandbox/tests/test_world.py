@@ -6,11 +6,14 @@ import json
 import re
 import struct
 import zlib
+from decimal import Decimal
 from urllib.parse import urlsplit
 
 import pytest
 
 from kie_sandbox import Request, Sandbox
+from kie_sandbox.inputs import credits_for
+from kie_sandbox.world import wire
 
 HOOK = "https://hooks.example.com/kie"
 
@@ -443,6 +446,54 @@ def test_what_a_task_costs(world, path, body, credits):
     assert post(world, path, body)["code"] == 200
 
     assert balance(world) == pytest.approx(10_000 - credits)
+
+
+CREATE_TASK = "/api/v1/jobs/createTask"
+CLIP = ["https://img.example.com/in/a.mp4"]
+PICTURES = ["https://img.example.com/in/a.png"] * 7
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs", "credits"),
+    [
+        ("nano-banana-pro", {"prompt": "a cat"}, 18),
+        ("kling-3.0-omni/text-to-video", {"prompt": "a cat"}, 5 * 14),
+        ("kling-3.0-omni/text-to-video", {"prompt": "a cat", "duration": 3, "audio": True}, 3 * 18),
+        ("bytedance/seedance-2-5", {"prompt": "a cat", "duration": -1}, 5 * 63),
+        ("bytedance/seedance-2", {"prompt": "a cat", "reference_video_urls": CLIP}, 5 * 25),
+        ("ideogram/character-edit", {"num_images": "3"}, 3 * 18),
+        ("qwen3/image-to-image", {"prompt": "a cat", "image_urls": PICTURES[:3]}, 4.8 + 3 * 0.5),
+        ("minimax-h3/reference-to-video", {"prompt": "a", "duration": 6, "reference_image_urls": PICTURES}, 6 * 13 + 8),
+        ("elevenlabs/text-to-speech-turbo-2-5", {"text": "a" * 500}, 3),
+        ("gemini-omni-video", {"prompt": "a cat", "duration": "4", "resolution": "1080p"}, 63),
+    ],
+)
+def test_what_a_model_of_the_market_costs(model, inputs, credits):
+    """By the catalogue of 2026-10-01: with the page's defaults, times the seconds, images or characters, and what is beside."""
+    facts = wire()["jobs"][model]
+
+    assert credits_for(facts["prices"], inputs, facts["fields"]) == Decimal(str(credits))
+
+
+def test_a_value_beside_the_range_that_the_page_names(world):
+    """-1 lets the model choose; -2 is nothing."""
+    codes = [
+        post(world, CREATE_TASK, {"model": "bytedance/seedance-2-5", "input": {"prompt": "a", "duration": seconds}})[
+            "code"
+        ]
+        for seconds in (-1, -2, 3, 30)
+    ]
+
+    assert codes == [200, 422, 422, 200]
+
+
+def test_a_documented_model_is_judged_by_its_documentation(clock):
+    """Whatever the client that started the sandbox says of it."""
+    world = Sandbox(models=[{"model_id": "nano-banana-pro", "output_type": "audio/mp3"}], clock=clock)
+
+    assert post(world, CREATE_TASK, {"model": "nano-banana-pro", "input": {}})["msg"] == "prompt is required"
+    make(world, "jobs")
+    assert balance(world) == 10_000 - 18
 
 
 def test_the_balance_has_decimals(clock):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from kie_sandbox import operations
 from kie_sandbox.tasks import Task
 
 POLICY: Final = "refused by the content policy"
@@ -53,8 +54,9 @@ def veo3(task: Task, now: float) -> dict[str, Any]:
         "taskId": task.id,
         "resultUrls": [task.url()],
         "originUrls": None,
-        "fullResultUrls": [],
-        "resolution": task.body.get("resolution", "720p"),
+        "fullResultUrls": [task.url(2)] if task.operation == "extend" else [],
+        "resolution": "4k" if task.operation == "get_4k" else task.body.get("resolution", "720p"),
+        **({"mediaIds": ["c2FuZGJveA=="]} if task.operation == "get_4k" else {}),
     }
     return {
         "taskId": task.id,
@@ -136,7 +138,7 @@ def suno(task: Task, now: float) -> dict[str, Any]:
         "response": {"taskId": task.id, "sunoData": tracks} if shown else None,
         "status": status,
         "type": "chirp-v4",
-        "operationType": "generate",
+        "operationType": task.operation or "generate",
         "errorCode": 400 if status == "SENSITIVE_WORD_ERROR" else None,
         "errorMessage": POLICY if status == "SENSITIVE_WORD_ERROR" else None,
         "createTime": task.create_time,
@@ -157,7 +159,10 @@ def jobs(task: Task, now: float) -> dict[str, Any]:
         else "success"
     )
     ended = state in ("success", "fail")
-    param = json.dumps({"input": json.dumps(task.body.get("input", task.body)), "model": task.body.get("model", "")})
+    echo = {"input": json.dumps(task.body.get("input", task.body)), "model": task.body.get("model", "")}
+    if task.body.get("callBackUrl"):
+        echo["callBackUrl"] = task.body["callBackUrl"]  # Source: docs.kie.ai/market/common/get-task-detail
+    param = json.dumps(echo)
     result = _jobs_result(task) if state == "success" else None
     return {
         "taskId": task.id,
@@ -202,7 +207,9 @@ def _iso(milliseconds: int) -> str:
 
 RECORDS: Final[Mapping[str, Callable[[Task, float], dict[str, Any]]]] = {
     "4o-image": image_4o, "flux-kontext": flux_kontext, "veo3": veo3, "runway": runway, "suno": suno, "jobs": jobs,
+    **operations.RECORDS,
 }  # fmt: skip
+_NONE: Final[dict[str, Any]] = {"code": 200, "msg": "success", "data": None}
 #: What Kie says of a task that it does not know.
 UNKNOWN: Final[Mapping[str, dict[str, Any]]] = {
     "4o-image": {"code": 422, "msg": "The record does not exist", "data": None},
@@ -211,4 +218,6 @@ UNKNOWN: Final[Mapping[str, dict[str, Any]]] = {
     "runway": {"code": 200, "msg": "success", "data": None},
     "suno": {"code": 200, "msg": "success", "data": None},
     "jobs": {"code": 422, "msg": "recordInfo is null", "data": None},
+    "suno-recovery": {"code": 500, "msg": "task does not exist", "data": None},
+    **dict.fromkeys(operations.RECORDS, _NONE),
 }
