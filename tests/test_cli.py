@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from click.testing import CliRunner
@@ -25,6 +30,7 @@ from kie_core._errors import (
     SubmitUnknown,
     Unauthorized,
     UnknownModel,
+    UploadFailed,
     WaitTimeout,
 )  # fmt: skip
 from kie_core._model import model_from_row
@@ -47,6 +53,8 @@ KINDS = model_from_row(
                 "urls": {"type": "array", "items": {"type": "string"}},
                 "numbers": {"type": "array", "items": {"type": "integer"}},
                 "box": {"type": "object"},
+                "picture": {"type": "string", "format": "uri"},
+                "pictures": {"type": "array", "items": {"type": "string", "format": "uri"}},
             }
         },
     }
@@ -82,6 +90,16 @@ def run(*words, **arguments):
 def test_inputs_are_typed_as_the_model_wants_them(pairs, inputs):
     """What does not fit stays text, for the validation to report."""
     assert read_inputs(KINDS, pairs, None) == inputs
+
+
+def test_where_a_url_is_expected_a_file_is_the_file_itself():
+    """In a list, too, among URLs; the sign at the beginning of an innocent text is written twice."""
+    pairs = ["picture=@a.png", "pictures=https://x/a.png", "pictures=@b/c.png", "pictures=@@d"]
+
+    assert read_inputs(KINDS, pairs, None) == {
+        "picture": Path("a.png"),
+        "pictures": ["https://x/a.png", Path("b/c.png"), "@d"],
+    }
 
 
 def test_inputs_come_from_files_too(tmp_path):
@@ -131,7 +149,7 @@ def test_payload_as_json_has_the_documented_names(acme):
         "method": "POST",
         "url": "https://api.kie.ai/acme/create",
         "body": {"text": "cat"},
-        "price": {"rub": 1.5, "credits": None, "usd": None, "wire_rub": None},
+        "price": {"rub": 1.5, "credits": None, "usd": None, "wire_rub": None, "at_most": False},
     }
     assert "warning: lost is not sent" in result.stderr
 
@@ -158,7 +176,7 @@ def test_errors_are_json_too(acme):
     [
         (NoKey(), 3), (Unauthorized(401, ""), 3), (OutOfCredits(402, ""), 4), (WaitTimeout("h", 1.0, "running"), 5), (SubmitUnknown("h", ""), 6),
         (InvalidJob("m", ()), 2), (UnknownModel("m"), 2), (BadHandle("h", ""), 2), (ConfigError(("x",)), 2),
-        (NotSent(""), 1), (RateLimited(429, ""), 1), (JobFailed("h", "failed", None, ""), 1),
+        (NotSent(""), 1), (RateLimited(429, ""), 1), (UploadFailed("f", ""), 1), (UploadFailed("f", "", "", 401), 3), (UploadFailed("f", "", "", 402), 4), (JobFailed("h", "failed", None, ""), 1),
     ],
 )  # fmt: skip
 def test_exit_codes(error, code):
@@ -253,67 +271,146 @@ def test_a_handle_that_is_none_is_usage(monkeypatch):
     assert run("status", "nonsense").exit_code == 2
 
 
+CODE = """
+import sys
+before = {*sys.modules}  # whatever starts with the interpreter
+sys.argv[:] = ["kie", *%r]
+from kie_core.__main__ import main
+try:
+    main()
+except SystemExit:
+    pass
+print("MODULES", *sys.modules.keys() - before)
+"""
+
+
 def modules_after(*words):
-    code = "import sys; sys.argv[:] = ['kie', *%r]\nfrom kie_core.__main__ import main\ntry:\n    main()\nexcept SystemExit:\n    pass\nprint('\\n'.join(['MODULES', *sys.modules]))"
-    done = subprocess.run([sys.executable, "-c", code % (words,)], capture_output=True, text=True, check=True)
-    return set(done.stdout.partition("MODULES\n")[2].split()), done.stdout
+    """Return what is loaded when a command has ended, and what it printed."""
+    done = subprocess.run([sys.executable, "-c", CODE % (words,)], capture_output=True, text=True, check=True)
+    text, _, modules = done.stdout.partition("MODULES ")
+    return set(modules.split()), text
 
 
-HEAVY = {"httpx", "httpcore", "cattrs", "asyncio", "stamina"}
+#: What talks, waits, keeps or draws: nothing of it is loaded to be told something.
+HEAVY = {
+    "asyncio", "cattrs", "email", "h11", "httpcore", "httpx", "importlib.metadata", "importlib.resources", "pluggy",
+    "rich", "rich_click", "socket", "sqlite3", "ssl", "stamina",
+}  # fmt: skip
+#: Of our own modules, for those that list: nothing that decides, sends or keeps jobs.
+LISTING = {
+    "kie_core", "kie_core.__main__", "kie_core._cli", "kie_core._cli.main", "kie_core._cli.models",
+    "kie_core._cli.output", "kie_core._cli.stopping", "kie_core._config", "kie_core._count", "kie_core._error",
+    "kie_core._installed", "kie_core._model", "kie_core._models", "kie_core._plugins", "kie_core._price",
+    "kie_core._registry", "kie_core._row", "kie_core._secret", "kie_registry",
+}  # fmt: skip
 
 
-def test_help_loads_neither_the_http_library_nor_a_plugin(install, acme_source):
-    """Commands of other distributions are listed from their metadata."""
-    folder = install("kie-acme", {"acme": "kie_help_test"}, {"kie_help_test": acme_source})
-    install(
-        "kie-tool",
-        {"tool": "kie_tool_test:tool"},
-        {"kie_tool_test": "1 / 0"},
-        group="kie_core.commands",
-        summary="a tool of an outsider",
-    )
+def ours(modules):
+    return {name for name in modules if name.startswith("kie_")}
 
-    import os
 
-    path = os.pathsep.join(str(item) for item in (folder, folder.parent / "site-1"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", path)
-        modules, text = modules_after("--help")
+@pytest.fixture
+def outsiders(install, monkeypatch):
+    """A plugin and a command of outsiders, also for a process of its own; neither may be imported."""
+    row = {"model_id": "acme-sketch", "title": "x", "api_category": "acme", "output_type": "image/png"}
+    install("kie-acme", {"acme": "kie_help_test"}, {"kie_help_test": "1 / 0"}, models=[row])
+    entry, tool = {"tool": "kie_tool_test:tool"}, {"kie_tool_test": "1 / 0"}
+    install("kie-tool", entry, tool, group="kie_core.commands", summary="a tool of an outsider")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path[:2]))
+
+
+def test_help_loads_no_command(outsiders):
+    """They are listed from a table, those of other distributions from their metadata."""
+    modules, text = modules_after("--help")
 
     assert "a tool of an outsider" in text
-    assert not modules & (HEAVY | {"kie_help_test", "kie_tool_test"})
-    assert not {
-        name
-        for name in modules
-        if name.startswith("kie_") and name.partition(".")[0] not in ("kie_core", "kie_registry")
+    assert not modules & (HEAVY | {"attrs", "decimal", "json", "logging"})
+    assert ours(modules) == {
+        "kie_core",
+        "kie_core.__main__",
+        "kie_core._cli",
+        "kie_core._cli.main",
+        "kie_core._installed",
     }
 
 
+@pytest.mark.parametrize("words", [("models",), ("models", "--json"), ("models", "--all", "acme")])
+def test_models_loads_nothing_but_what_a_list_takes(outsiders, words):
+    """No plugin either: what they bring stands in their files."""
+    modules, text = modules_after(*words)
+
+    assert "acme-sketch" in text
+    assert not modules & (HEAVY | {"difflib", "platformdirs", "tomllib"})
+    assert ours(modules) <= LISTING
+
+
+def test_the_table_of_commands_says_what_their_help_says():
+    """Each is listed by the first sentence of its help, under its own name."""
+    for name, listed in kie.commands.items():
+        command = listed.load()
+        said = " ".join(command.help.split())
+        assert command.name == name
+        assert said.startswith(listed.short_help)
+        assert said[len(listed.short_help) :][:1] in ("", " ")
+        assert listed.short_help.endswith(".")
+
+
+def test_help_of_a_command_is_its_own():
+    """Not that of its place in the list."""
+    result = run("models", "--help")
+
+    assert result.stdout.startswith("Usage: kie models [OPTIONS] [WORDS]...")
+    assert "210 legacy ids" in result.stdout
+
+
+def test_a_command_that_does_not_exist_is_usage():
+    """Exit code 2."""
+    assert run("modls").exit_code == 2
+
+
 @pytest.mark.parametrize(
-    "words", [("models", "--all"), ("model", "veo3"), ("payload", "veo3", "prompt=a"), ("plugins",), ("config",)]
+    "words",
+    [
+        ("models", "--all"),
+        ("model", "veo3"),
+        ("catalogue",),
+        ("catalogue", "kling"),
+        ("payload", "veo3", "prompt=a"),
+        ("plugins",),
+        ("config",),
+    ],
 )
 def test_looking_loads_no_http_library(words):
     """What needs no network does not load it."""
     modules, _ = modules_after(*words)
 
-    assert not modules & {"httpx", "httpcore", "stamina"}
+    assert not modules & (HEAVY - {"pluggy"})
 
 
-def test_version_is_answered_before_anything_is_loaded():
+def test_version_is_answered_before_anything_is_loaded(outsiders):
     """Not even the library of the command line."""
     modules, text = modules_after("--version")
 
     assert text.startswith(f"kie-core {kie_core.__version__}\n")
-    assert not modules & (HEAVY | {"click", "rich", "rich_click", "attrs", "pluggy"})
+    assert {"kie-acme 1.0", "kie-tool 1.0"} <= set(text.splitlines())
+    assert not modules & (HEAVY | {"attrs", "click", "typing"})
+    assert ours(modules) == {"kie_core", "kie_core.__main__", "kie_core._installed"}
 
 
 def test_importing_the_package_loads_nothing():
     """Names are loaded when they are used."""
     done = subprocess.run(
-        [sys.executable, "-c", "import sys, kie_core; print(*sys.modules)"], capture_output=True, text=True, check=True
+        [
+            sys.executable,
+            "-c",
+            "import sys; before = {*sys.modules}; import kie_core; print(*sys.modules.keys() - before)",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
     )
 
-    assert not set(done.stdout.split()) & (HEAVY | {"click", "attrs", "pluggy"})
+    assert set(done.stdout.split()) - {"__future__"} == {"kie_core"}
 
 
 def test_json_survives_text_that_is_half_a_character(capsys):
@@ -321,6 +418,21 @@ def test_json_survives_text_that_is_half_a_character(capsys):
     print_json({"message": "\ud800 и \u2603"})
 
     assert json.loads(capsys.readouterr().out)["message"] in ("\ud800 и \u2603", "\\ud800 и \u2603")
+
+
+def test_a_list_is_printed_with_a_line_for_each(capsys):
+    """So that it can be read, and searched by line; one object is spread over lines."""
+    print_json(
+        [
+            {"credits": Decimal("4.50"), "of": MappingProxyType({"a": Path("b")})},
+            {"at": datetime(2026, 1, 2, tzinfo=UTC)},
+        ]
+    )
+    listed = capsys.readouterr().out
+    print_json({"credits": Decimal(4)})
+
+    assert listed == '[{"credits": 4.5, "of": {"a": "b"}},\n {"at": "2026-01-02T00:00:00+00:00"}]\n'
+    assert capsys.readouterr().out == '{\n  "credits": 4\n}\n'
 
 
 def test_a_misspelt_wire_is_an_error(acme, monkeypatch):
@@ -351,3 +463,55 @@ def test_a_broken_sandbox_is_an_error_that_says_so(install):
         open_sandbox(bundled(), "test.sandboxes")
     with pytest.raises(NoSandbox, match="pip install kie-sandbox"):
         open_sandbox(bundled(), "test.none")
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("raise SystemExit(0)", "the command 'tool' cannot be loaded: SystemExit: 0"),
+        ("def tool(): pass", "kie_tool_test:tool of kie-tool 1.0 is no click command"),
+    ],
+)
+def test_a_command_of_another_distribution_that_is_none_says_so(install, source, said):
+    """It ends with 1: nothing was done."""
+    install("kie-tool", {"tool": "kie_tool_test:tool"}, {"kie_tool_test": source}, group="kie_core.commands")
+
+    result = run("tool")
+
+    assert result.exit_code == 1
+    assert said in result.output
+
+
+@pytest.mark.parametrize("words", [("payload", "acme-sketch", "prompt=日本 é"), ("model", "acme-sketch")])
+@pytest.mark.parametrize("encoding", ["ascii", "koi8-r", "cp1252"])
+def test_what_a_terminal_cannot_show_is_escaped(install, acme_source, words, encoding):
+    """Whichever its letters are: a title, a prompt, what moves the cursor."""
+    titled = acme_source.replace("Acme Sketch", r"Sketch \N{SNOWMAN} \x1b[2J")
+    install("kie-acme", {"acme": "kie_letters_test"}, {"kie_letters_test": titled})
+
+    result = CliRunner(charset=encoding).invoke(kie, list(words))
+
+    assert result.exit_code == 0, result.output
+    assert "\x1b" not in result.output
+    assert ("\\u65e5" if "payload" in words else "\\u2603 \\x1b[2J") in result.output
+
+
+@pytest.mark.parametrize("word", ["--version", "--help", "models"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_what_cannot_be_printed_is_one_line_and_exit_code_1(word, unbuffered):
+    """The reader is gone, as after head; never a traceback."""
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    result = subprocess.run(
+        [sys.executable, "-m", "kie_core", word],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+    )
+    os.close(writer)
+
+    assert (result.returncode, len(result.stderr.splitlines()) <= 1) == (1, True)
+    assert "Traceback" not in result.stderr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import attrs
-import rich_click as click
+import click
 
 from kie_core._cli.output import as_json, errors_shown, print_json, print_table, say
 

@@ -6,50 +6,48 @@ import contextlib
 import functools
 import json
 import math
-import os
+import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, ParamSpec, TypeVar
 
-import rich_click as click
+import attrs
+import click
 
-from kie_core._errors import (
-    BadHandle,
-    ConfigError,
-    InvalidJob,
-    KieError,
-    NoKey,
-    OutOfCredits,
-    ReadRefused,
-    RegistryError,
-    SubmitUnknown,
-    Unauthorized,
-    UnknownModel,
-    UnknownWire,
-    WaitTimeout,
-)
+from kie_core._cli.stopping import interrupt_code
+from kie_core._error import KieError
 
 if TYPE_CHECKING:
+    from kie_core._cli.bar import Bar
     from kie_core._price import Price
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-FAILED, USAGE, KEY, CREDITS, TIMED_OUT, UNKNOWN, INTERRUPTED = 1, 2, 3, 4, 5, 6, 130
-_EXIT_CODES: Final[tuple[tuple[type[KieError], int], ...]] = (
-    (NoKey, KEY), (Unauthorized, KEY), (OutOfCredits, CREDITS), (WaitTimeout, TIMED_OUT), (SubmitUnknown, UNKNOWN),
-    (InvalidJob, USAGE), (UnknownModel, USAGE), (UnknownWire, USAGE), (BadHandle, USAGE), (ConfigError, USAGE),
-    (RegistryError, USAGE),
-)  # fmt: skip
+FAILED, USAGE, KEY, CREDITS, TIMED_OUT, UNKNOWN, BUDGET = 1, 2, 3, 4, 5, 6, 7
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON: one object, or one array for a list.")
 
 
 def exit_code(error: KieError) -> int:
     """Return the exit code for *error*: 1 unless the table says otherwise."""
-    if isinstance(error, ReadRefused):
+    from kie_core import _errors as errors
+
+    if isinstance(error, errors.ReadRefused):
         return CREDITS if error.code == 402 else KEY
-    return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), FAILED)
+    if isinstance(error, errors.UploadFailed):
+        return {401: KEY, 402: CREDITS}.get(error.code or 0, FAILED)
+    codes: tuple[tuple[type[KieError], int], ...] = (
+        (errors.NoKey, KEY), (errors.Unauthorized, KEY), (errors.OutOfCredits, CREDITS),
+        (errors.WaitTimeout, TIMED_OUT), (errors.SubmitUnknown, UNKNOWN), (errors.OverBudget, BUDGET),
+        (errors.InvalidJob, USAGE), (errors.UnknownModel, USAGE), (errors.UnknownWire, USAGE),
+        (errors.BadHandle, USAGE), (errors.ConfigError, USAGE), (errors.RegistryError, USAGE),
+        (errors.JobKeyTaken, USAGE), (errors.UnknownJob, USAGE),
+    )  # fmt: skip
+    return next((code for kind, code in codes if isinstance(error, kind)), FAILED)
 
 
 def errors_shown(command: Callable[P, R]) -> Callable[P, R]:
@@ -63,7 +61,7 @@ def errors_shown(command: Callable[P, R]) -> Callable[P, R]:
             fail(error, as_json=bool(kwargs.get("as_json")))
         except KeyboardInterrupt:
             say("interrupted")
-            sys.exit(INTERRUPTED)
+            sys.exit(interrupt_code())
         except OSError as error:
             say(f"error: the result could not be printed: {error}")
             sys.exit(FAILED)
@@ -85,14 +83,6 @@ def report(error: KieError, *, as_json: bool) -> None:
     say(f"error: {error}")
 
 
-def leave_now(code: int) -> NoReturn:
-    """End the process after Ctrl-C: what runs in threads, such as a download that hangs, is not waited for."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(code)
-
-
 def check_wait(_context: click.Context, _option: click.Parameter, seconds: float | None) -> float | None:
     """Refuse what is no number of seconds."""
     if seconds is not None and math.isnan(seconds):
@@ -108,9 +98,37 @@ def say(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print *value* as JSON on stdout."""
-    from kie_core._convert import plain
+    text = _as_text(value, ensure_ascii=False)
+    if _encodable(text, sys.stdout) != text:
+        text = _as_text(value, ensure_ascii=True)
+    click.echo(text)
 
-    click.echo(_encodable(json.dumps(plain(value), ensure_ascii=False, indent=2), sys.stdout))
+
+def _as_text(value: Any, *, ensure_ascii: bool) -> str:
+    if not isinstance(value, list):
+        return json.dumps(value, ensure_ascii=ensure_ascii, indent=2, default=_plain)
+    line = json.JSONEncoder(ensure_ascii=ensure_ascii, default=_plain)  # a list: a line for each, which is quick, too
+    return "[" + ",\n ".join(map(line.encode, value)) + "]"
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can say of a value of ours."""
+    match value:
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
+        case datetime():
+            return value.isoformat()
+        case Path():
+            return str(value)
+        case Mapping():
+            return dict(value)
+        case _:
+            return attrs.asdict(value, recurse=False)
+
+
+def print_line(text: str) -> None:
+    """Print a line of the result on stdout."""
+    click.echo(_encodable(text, sys.stdout))
 
 
 def priced(price: Price) -> dict[str, Any]:
@@ -120,48 +138,70 @@ def priced(price: Price) -> dict[str, Any]:
         "credits": price.credits,
         "usd": price.usd,
         "wire_rub": None if price.wire is None else price.wire / 100,
+        "at_most": price.at_most,
     }
 
 
+#: What moves the cursor or worse; texts come from Kie.
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
 def _encodable(text: str, stream: Any) -> str:
-    """Escape what *stream* cannot show: half surrogates of Kie's, Cyrillic on an ASCII terminal."""
+    """Escape what *stream* cannot show: Kie's control characters and half surrogates, Cyrillic on an ASCII terminal."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+    seen = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return seen.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table on stdout: drawn on a terminal, tab-separated without a heading elsewhere."""
     if not sys.stdout.isatty():
-        for row in rows:
-            click.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
+        lines = ["\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row) for row in rows]
+        if lines:
+            print_line("\n".join(lines))
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    first, *others = columns  # the first is what is typed next: a narrow terminal breaks the others before it
+    table = Table(
+        Column(first, no_wrap=True, overflow="fold"),
+        *(Column(name, overflow="fold") for name in others),
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+    )
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(_encodable(cell, sys.stdout)) for cell in row))
     Console().print(table)
 
 
-class Progress:
-    """Shows how far a task is: a bar on a terminal, a line per change elsewhere. Always on stderr."""
+def time_left(seconds: float | None) -> str:
+    """Say how long a task still takes; None: nobody knows, and nothing is said."""
+    if seconds is None:
+        return ""
+    return f"about {max(1, round(seconds))} s left" if seconds < 90 else f"about {seconds / 60:.0f} min left"
 
-    def __init__(self) -> None:
+
+class Progress:
+    """Shows how far a task is: a bar on a terminal, a line per change elsewhere. Always on stderr.
+
+    Args:
+        remaining: Seconds in which half of such tasks end; None: nobody knows.
+    """
+
+    def __init__(self, remaining: Callable[[], float | None] = lambda: None) -> None:
+        self._remaining = remaining
         self._stack = contextlib.ExitStack()
-        self._bar: Any = None
+        self._bar: Bar | None = None
         self._shown = ""
 
     def __enter__(self) -> Progress:
         if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
-            from rich.progress import Progress as RichProgress
+            from kie_core._cli.bar import Bar
 
-            columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-            self._bar = self._stack.enter_context(RichProgress(*columns, console=Console(stderr=True), transient=True))
-            self._task = self._bar.add_task("submitted", total=None)
+            self._bar = self._stack.enter_context(Bar(self._remaining))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -171,12 +211,35 @@ class Progress:
         """Show *state* and, where it is known, the share that is done."""
         state = state.replace("_", " ")
         if self._bar is not None:
-            total = None if share is None and state != "succeeded" else 1.0
-            self._bar.update(
-                self._task, description=state, total=total, completed=1.0 if state == "succeeded" else share or 0.0
-            )
+            self._bar.show(state, share)
             return
         text = state if share is None else f"{state} {share:.0%}"
         if text != self._shown:
             self._shown = text
-            say(text)
+            left = "" if state == "succeeded" else time_left(self._remaining())
+            say(f"{text}, {left}" if left else text)
+
+
+class Uploading:
+    """Shows how far uploads are: a bar on a terminal, a line for each file elsewhere. Always on stderr."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+        self._bar: Progress | None = None
+        self._sent = -1
+
+    def __enter__(self) -> Uploading:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def show(self, sent: int, total: int) -> None:
+        """Show that *sent* bytes of *total* are on their way; what begins anew is another file, or another attempt."""
+        begins, self._sent = self._sent in (-1, total) or sent <= self._sent, sent
+        if sys.stderr.isatty():
+            if self._bar is None:
+                self._bar = self._stack.enter_context(Progress())
+            self._bar.show("uploading", sent / total)
+        elif begins:
+            say(f"uploading {total} bytes")
