@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -11,6 +12,7 @@ import sys
 from collections import Counter
 
 import pytest
+import stamina
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +31,9 @@ from kie_core import (
 )
 from kie_core._cli.main import kie as command
 from kie_core.testing import example_inputs
-from kie_sandbox import Sandbox, serve
+from kie_sandbox import FAULTS, Fault, Sandbox, serve
+from kie_sandbox.broken_answers import about_answers
+from kie_sandbox.world import wire
 
 QUICK = Schedule(first=0.02, factor=1.1, longest=0.1)
 SIX = ("veo3", "veo3_fast", "runway-gen3-turbo", "suno-v4", "gpt-4o-image", "flux-kontext")
@@ -44,12 +48,41 @@ def world():
 
 @pytest.fixture
 def kie(world):
-    with serve(sandbox=world) as url, KieBlocking(KEY, base_url=url, schedule=QUICK) as client:
+    with (
+        serve(sandbox=world) as url,
+        KieBlocking(KEY, base_url=url, schedule=QUICK, creates_per_10_seconds=10_000, concurrency=10_000) as client,
+    ):
         yield client
 
 
 def inputs_of(model):
     return {**example_inputs(model), **({"prompt": "a cat"} if model.input("prompt") else {})}
+
+
+def test_the_catalogue_of_the_sandbox_is_read_and_kept_whole(kie, world):
+    """What the fake Kie lists, our parser reads: no entry is skipped, and the file says the same."""
+    fetched = kie.catalogue(refresh=True)
+
+    assert (len(fetched.models), fetched.skipped) == (fetched.total, 0)
+    assert {"nano-banana-pro", "z-image"} <= {one.model for one in fetched.models}
+    assert kie.catalogue() == fetched
+    assert [request.target for request in world.requests] == ["/api/v1/models"]
+    assert not world.creates
+
+
+@pytest.mark.parametrize(
+    "fault", [name for name, kind in FAULTS.items() if kind.place == "query" and about_answers(Fault(name))]
+)
+def test_a_vendor_that_misbehaves_spoils_no_catalogue(fault):
+    """Whatever befalls the answer: it is read, or refused in our words, and what was kept before stays whole."""
+    world = Sandbox()
+    with serve(sandbox=world) as url, KieBlocking(KEY, base_url=url, request_timeout=1.0) as kie:
+        before = kie.catalogue(refresh=True)
+        world.faults.add(fault)
+        with stamina.set_testing(True, attempts=1), contextlib.suppress(ReadFailed, Refused):
+            assert kie.catalogue(refresh=True).models == before.models
+
+        assert kie.catalogue().models == before.models
 
 
 @pytest.mark.parametrize("wire", ["dedicated", "jobs", "v4"])
@@ -171,14 +204,14 @@ def test_whatever_validates_becomes_a_body_without_unknown_fields_or_secrets(dat
         else []
     )
     inputs = example_inputs(model) | {field.name: data.draw(values_for(field)) for field in chosen}
-    wire = data.draw(st.sampled_from((*ALL.plugins.wires(model.category), "v4")))
+    wire = data.draw(st.sampled_from(ALL.wires(model)))
     try:
         job = ALL.job(model.id, inputs, job_id="j1", wire=wire)
         request = ALL.request(job)
     except InvalidJob:
         return
 
-    body = json.loads(request.content)
+    body = request.query if request.content is None else json.loads(request.content)
 
     assert set(body) <= known_names(model, wire, request.path)
     if wire != "v4" and "input" in body:
@@ -186,7 +219,7 @@ def test_whatever_validates_becomes_a_body_without_unknown_fields_or_secrets(dat
     assert "key" not in request.path
 
 
-FACTS = json.loads(__import__("importlib.resources").resources.files("kie_sandbox").joinpath("wire.json").read_text())
+FACTS = wire()
 
 
 def known_names(model, wire, path):
@@ -248,7 +281,7 @@ def test_payload_of_the_dedicated_wire():
 
     assert (payload["method"], payload["url"]) == ("POST", "https://api.kie.ai/api/v1/gpt4o-image/generate")
     assert payload["body"]["size"] == "1:1"
-    assert payload["price"] == {"rub": 39.33, "credits": 6, "usd": 0.03, "wire_rub": 4.72}
+    assert payload["price"] == {"rub": 39.33, "credits": 6, "usd": 0.03, "wire_rub": 4.72, "at_most": False}
 
 
 def test_generate_in_the_sandbox_prints_the_path_of_a_picture(tmp_path):
@@ -299,17 +332,18 @@ def test_save_finishes_what_was_only_submitted(monkeypatch, world, tmp_path):
     assert len(world.tasks) == 1
 
 
-def test_every_example_that_the_help_prints_can_be_typed():
+def test_every_example_that_the_help_prints_can_be_typed(monkeypatch):
     """The line after "try:" is accepted, for every model that is offered."""
+    monkeypatch.setattr("kie_core._dispatch.load_dispatcher", lambda settings: ALL)  # read once, not 757 times
     models = [row["id"] for row in json.loads(run("models", "--all", "--json").stdout) if row["status"] != "gone"]
     refused = []
     for model_id in models:
         line = next(line for line in run("model", model_id).stdout.splitlines() if line.startswith("try: "))
-        words = shlex.split(line)[3:-1]
+        words = [word for word in shlex.split(line)[3:] if word != "--sandbox"]
         if run("payload", *words).exit_code:
             refused.append(line)
 
-    assert len(models) == 194
+    assert len(models) == 6 + 27 + 184 + 188
     assert refused == []
 
 
@@ -355,13 +389,15 @@ def test_ctrl_c_names_the_handle_and_says_that_the_task_goes_on(monkeypatch, tmp
 
 
 def test_the_sandbox_command_serves_bots_in_any_language(tmp_path):
-    """It prints the two variables that any client needs."""
+    """It prints the variables that any client needs."""
     words = [sys.executable, "-m", "kie_core", "sandbox", "--port", "0", "--speed", "300"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
     try:
         line = process.stdout.readline()
         url = line.partition("KIE_BASE_URL=")[2].split()[0]
-        with KieBlocking(KEY, base_url=url, schedule=QUICK) as client:
+        with KieBlocking(
+            KEY, base_url=url, schedule=QUICK, creates_per_10_seconds=10_000, concurrency=10_000
+        ) as client:
             assert client.generate("gpt-4o-image", {"prompt": "a cat"}).outcome.state == "succeeded"
     finally:
         process.send_signal(signal.SIGINT)
@@ -374,7 +410,7 @@ def test_the_sandbox_command_serves_bots_in_any_language(tmp_path):
 async def test_the_asynchronous_client_in_one_piece(world, tmp_path):
     """The example of the package's docstring."""
     with serve(sandbox=world) as url:
-        async with Kie(KEY, base_url=url, schedule=QUICK) as kie:
+        async with Kie(KEY, base_url=url, schedule=QUICK, creates_per_10_seconds=10_000, concurrency=10_000) as kie:
             task = await kie.generate("gpt-4o-image", {"prompt": "a cute cat"})
             paths = await task.save(tmp_path)
 
