@@ -1,0 +1,1 @@
+"""How fast kie-core is, next to what else one could use: ``python -m benchmarks``."""
