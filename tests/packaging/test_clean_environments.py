@@ -29,7 +29,7 @@ class Environment:
         keep = {
             key: value
             for key, value in os.environ.items()
-            if not key.startswith(("KIE_", "VIRTUAL_ENV", "PYTHON", "TOX_", "UV_"))
+            if not key.startswith(("KIE_", "XDG_", "VIRTUAL_ENV", "PYTHON", "TOX_", "UV_"))
         }
         scripts = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
         self.environ = keep | {
@@ -97,16 +97,16 @@ def test_the_first_line_of_the_readme_ends_in_a_picture(everything, clone):
 
 def test_wheels_hold_the_data(everything):
     """Registry, facts and media of the sandbox are there without a checkout."""
-    assert len(json.loads(everything.run("kie", "models", "--all", "--json").stdout)) == 216
+    assert len(json.loads(everything.run("kie", "models", "--all", "--json").stdout)) == 6 + 27 + 195 + 210
     listed = json.loads(everything.run("kie", "plugins", "--json").stdout)
     assert {row["condition"] for row in listed} == {"ready"}
-    assert len(listed) == 6
+    assert len(listed) == 7
 
 
 def test_every_command_of_the_readme_that_needs_no_key_works(everything):
     """As it stands there, in a shell."""
     lines = [line.strip() for line in README.splitlines() if line.startswith("    kie ")]
-    free = [line for line in lines if line.split()[1] in ("models", "model", "payload", "plugins", "config")]
+    free = [line for line in lines if line.split()[1] in ("models", "model", "payload", "stats", "plugins", "config")]
 
     assert len(free) >= 5
     for line in free:
@@ -173,12 +173,15 @@ def test_core_and_one_plugin(tmp_path_factory, clone, everything):
 
 
 def test_the_plugin_of_the_readme_works_as_it_stands(everything, tmp_path):
-    """Two files from the page, pip install, and it generates in the sandbox over its own wire and v4."""
+    """Three files from the page, pip install, and it generates in the sandbox over its own wire and v4."""
     toml = re.search(r"```toml\n(.*?)```", README, re.DOTALL)[1]
     code = next(code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "@hookimpl" in code)
     assert len(code.splitlines()) < 60
     tmp_path.joinpath("pyproject.toml").write_text(toml)
-    tmp_path.joinpath("acme_kie_sketch.py").write_text(code)
+    package = tmp_path / "acme_kie_sketch"
+    package.mkdir()
+    package.joinpath("__init__.py").write_text(code)
+    package.joinpath("kie_models.json").write_text(re.search(r"```json\n(.*?)```", README, re.DOTALL)[1])
 
     everything.run("pip", "install", "-q", str(tmp_path))
     try:
@@ -197,7 +200,7 @@ def test_the_plugin_of_the_readme_works_as_it_stands(everything, tmp_path):
 
 
 def test_every_distribution_builds_with_its_licence_and_types(clone, tmp_path):
-    """sdist and wheel of all eight."""
+    """sdist and wheel of all nine."""
     import zipfile
 
     folders = [clone, *sorted(clone.glob("plugins/*/"))]
@@ -209,7 +212,7 @@ def test_every_distribution_builds_with_its_licence_and_types(clone, tmp_path):
         )
 
     wheels = [zipfile.ZipFile(path).namelist() for path in tmp_path.glob("*.whl")]
-    assert len(wheels) == 8
+    assert len(wheels) == 9
     for names in wheels:
         assert any(name.endswith("licenses/LICENSE") for name in names)
         assert any(name.endswith("py.typed") for name in names)
