@@ -93,19 +93,6 @@ class SqliteDatabase:
 
     # --- in the thread --------------------------------------------------------------------
 
-    def _refuse_emptied(self) -> None:
-        """A ledger without content, but with what belongs beside one, was emptied: what it knew is bought again."""
-        if self._path is None or not self._path.exists() or self._path.stat().st_size:
-            return
-        beside = self._ballast()
-        if beside is not None and beside.exists():
-            raise LedgerError(
-                self.place,
-                f"it is empty, though {beside.name} says that it was a ledger",
-                "put a copy of it back; or remove both, and look at https://kie.ai/logs for jobs that go on",
-                "corrupt",
-            )
-
     def _connect(self) -> sqlite3.Connection:
         if sqlite3.sqlite_version_info < _OLDEST:
             raise LedgerError(
@@ -115,7 +102,6 @@ class SqliteDatabase:
             )
         if self._path is not None:
             try:
-                self._refuse_emptied()
                 self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                 if not self._path.exists():  # what lies beside was that of another
                     self._path.with_name(self._path.name + ".ballast").unlink(missing_ok=True)
@@ -170,8 +156,23 @@ class SqliteDatabase:
         connection.execute("COMMIT")
 
     def _refuse_foreign(self, connection: sqlite3.Connection, version: int) -> None:
-        if version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        """Refuse what holds something else, and what was emptied: what that ledger knew would be bought again.
+
+        The ballast of a ledger is laid after its tables are there. So whoever holds the lock, sees no tables and
+        sees a ballast, sees what is left of a ledger, and none that another process is making.
+        """
+        if version:
+            return
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             raise LedgerError(self.place, "it is a database of something else", "name another file with KIE_LEDGER")
+        ballast = self._ballast()
+        if ballast is not None and ballast.exists():
+            raise LedgerError(
+                self.place,
+                f"it is empty, though {ballast.name} says that it was a ledger",
+                "put a copy of it back; or remove both, and look at https://kie.ai/logs for jobs that go on",
+                "corrupt",
+            )
 
     def _ballast(self) -> Path | None:
         return None if self._path is None else self._path.with_name(self._path.name + ".ballast")

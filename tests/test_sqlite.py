@@ -242,6 +242,20 @@ async def test_a_ledger_opens_while_another_process_writes(ledger, path, monkeyp
     await other.close()
 
 
+async def test_what_another_process_is_making_is_not_taken_for_an_emptied_ledger(path, monkeypatch):
+    """Without tables, and with a ballast beside it: who may not look under the lock does not judge."""
+    path.parent.mkdir()
+    path.touch()
+    path.with_name(path.name + ".ballast").touch()
+    assert (await refusal(path)).kind == "corrupt"
+    monkeypatch.setattr(_sqlite, "BUSY_SECONDS", 0.2)
+
+    with held_by_another_process(path):
+        error = await refusal(path)
+
+    assert error.kind == "busy"
+
+
 async def test_two_clients_share_one_file(path):
     """Each with a name of its own, many at once, and nothing is lost."""
     one, two = Ledger(SqliteDatabase(str(path))), Ledger(SqliteDatabase(str(path)))
