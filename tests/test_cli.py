@@ -482,6 +482,19 @@ def test_a_command_of_another_distribution_that_is_none_says_so(install, source,
     assert said in result.output
 
 
+@pytest.mark.parametrize("words", [("payload", "acme-sketch", "prompt=cat", "--json"), ("plugins", "--json")])
+def test_what_a_plugin_prints_is_no_result(install, acme_source, words):
+    """On import and in its hooks: a script that cannot read the result may buy it again."""
+    talkative = acme_source.replace("def build_payload(job):", "def build_payload(job):\n    print('building')")
+    install("kie-acme", {"acme": "kie_talk_test"}, {"kie_talk_test": f"{talkative}\nprint('hello')\n"})
+
+    result = run(*words)
+
+    assert json.loads(result.stdout)
+    assert "hello" in result.stderr
+    assert ("building" in result.stderr) == ("payload" in words)
+
+
 @pytest.mark.parametrize("words", [("payload", "acme-sketch", "prompt=日本 é"), ("model", "acme-sketch")])
 @pytest.mark.parametrize("encoding", ["ascii", "koi8-r", "cp1252"])
 def test_what_a_terminal_cannot_show_is_escaped(install, acme_source, words, encoding):

@@ -8,7 +8,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -56,7 +56,8 @@ def errors_shown(command: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return command(*args, **kwargs)
+            with _results_apart():
+                return command(*args, **kwargs)
         except KieError as error:
             fail(error, as_json=bool(kwargs.get("as_json")))
         except KeyboardInterrupt:
@@ -67,6 +68,28 @@ def errors_shown(command: Callable[P, R]) -> Callable[P, R]:
             sys.exit(FAILED)
 
     return run
+
+
+#: Where in a context stdout is, while a command runs.
+_RESULTS: Final = "kie_core.results"
+
+
+@contextlib.contextmanager
+def _results_apart() -> Iterator[None]:
+    """What foreign code prints while a command runs goes to stderr: who reads results reads nothing else."""
+    meta = click.get_current_context().meta
+    meta[_RESULTS] = sys.stdout
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        del meta[_RESULTS]
+
+
+def results() -> Any:
+    """Return the stream of the results: stdout, also while `sys.stdout` is another."""
+    context = click.get_current_context(silent=True)
+    return sys.stdout if context is None else context.meta.get(_RESULTS, sys.stdout)
 
 
 def fail(error: KieError, *, as_json: bool) -> NoReturn:
@@ -99,9 +122,9 @@ def say(text: str) -> None:
 def print_json(value: Any) -> None:
     """Print *value* as JSON on stdout."""
     text = _as_text(value, ensure_ascii=False)
-    if _encodable(text, sys.stdout) != text:
+    if _encodable(text, results()) != text:
         text = _as_text(value, ensure_ascii=True)
-    click.echo(text)
+    click.echo(text, file=results())
 
 
 def _as_text(value: Any, *, ensure_ascii: bool) -> str:
@@ -128,7 +151,7 @@ def _plain(value: Any) -> Any:
 
 def print_line(text: str) -> None:
     """Print a line of the result on stdout."""
-    click.echo(_encodable(text, sys.stdout))
+    click.echo(_encodable(text, results()), file=results())
 
 
 def priced(price: Price) -> dict[str, Any]:
@@ -155,7 +178,7 @@ def _encodable(text: str, stream: Any) -> str:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table on stdout: drawn on a terminal, tab-separated without a heading elsewhere."""
-    if not sys.stdout.isatty():
+    if not results().isatty():
         lines = ["\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row) for row in rows]
         if lines:
             print_line("\n".join(lines))
@@ -173,8 +196,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         header_style="bold",
     )
     for row in rows:
-        table.add_row(*(Text(_encodable(cell, sys.stdout)) for cell in row))
-    Console().print(table)
+        table.add_row(*(Text(_encodable(cell, results())) for cell in row))
+    Console(file=results()).print(table)
 
 
 def time_left(seconds: float | None) -> str:

@@ -115,4 +115,4 @@ def credits(as_json: bool) -> None:
     if as_json:
         print_json({"credits": balance, "usd": balance * USD_PER_CREDIT})
         return
-    click.echo(f"{balance.normalize():f}")
+    print_line(f"{balance.normalize():f}")
