@@ -22,7 +22,7 @@ async def drive(kie, *, prompts, cap=None):
     """Buy a list, of which each line has its key, and read it to its end."""
     budget = None if cap is None else Budget(max_total_rub=cap, scope="batch:one")
     jobs = [await kie.enqueue("gpt-4o-image", {"prompt": one}, job_key=one, budget=budget) for one in prompts]
-    await kie.drive(*(job.id for job in jobs), wait_timeout=40 if cap is None else 3)
+    await kie.drive(*(job.id for job in jobs), wait_timeout=110 if cap is None else 3)
 
 
 async def save(kie, *, folder):

@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(not os.environ.get("KIE_TEST_FAULTS"), reason="slow; KIE_TEST_FAULTS=1 runs it"),
     pytest.mark.skipif(os.name != "posix", reason="needs signals"),
     pytest.mark.anyio,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
 ]
 
 kie_sandbox = pytest.importorskip("kie_sandbox")

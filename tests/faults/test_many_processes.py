@@ -20,7 +20,7 @@ from kie_core._gates import SLOT_SECONDS
 
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("KIE_TEST_FAULTS"), reason="slow; KIE_TEST_FAULTS=1 runs it"),
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(600),
 ]
 
 kie_sandbox = pytest.importorskip("kie_sandbox")
@@ -55,7 +55,7 @@ def run(shared_place, tmp_path):
             for worker in workers:
                 worker.stdin.write("go\n")
                 worker.stdin.flush()
-            said = [json.loads(worker.communicate(timeout=200)[0]) for worker in workers]
+            said = [json.loads(worker.communicate(timeout=300)[0]) for worker in workers]
         assert [worker.returncode for worker in workers] == [0] * len(workers)
         return said
 

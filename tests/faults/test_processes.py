@@ -26,6 +26,7 @@ kie_sandbox = pytest.importorskip("kie_sandbox")
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("KIE_TEST_FAULTS"), reason="slow; KIE_TEST_FAULTS=1 runs it"),
     pytest.mark.skipif(os.name != "posix", reason="needs signals"),
+    pytest.mark.timeout(600),
 ]
 WORKER = Path(__file__).with_name("kie_worker.py")
 KEY = "0123456789abcdef0123456789abcdef"
@@ -90,7 +91,7 @@ def rows(settings, text):
         return []
 
 
-def until(question, seconds=30.0):
+def until(question, seconds=120.0):
     end = time.monotonic() + seconds
     while not question():
         assert time.monotonic() < end, "it never happened"
@@ -130,7 +131,7 @@ def test_programs_that_are_killed_at_any_moment_buy_nothing_twice_and_lose_nothi
         if process.wait() == 0:  # on a slow machine more is under way when it is killed, and fewer programs suffice
             break
     last = start("drive", prompts=prompts)
-    assert last.wait(60) == 0
+    assert last.wait(120) == 0
 
     jobs, balances = ask(settings, everything)
     assert set(vendor.purchases().values()) <= {1}
@@ -151,7 +152,7 @@ def test_two_programs_at_once_buy_each_line_once(settings, start, vendor):  # 42
     prompts = [f"cat {number}" for number in range(20)]
     two = [start("drive", prompts=prompts) for _ in range(2)]
 
-    assert [process.wait(60) for process in two] == [0, 0]
+    assert [process.wait(120) for process in two] == [0, 0]
     assert states(settings) == ["succeeded"] * 20
     assert vendor.purchases() == dict.fromkeys(prompts, 1)
     assert len(vendor.create_times) == 20
@@ -172,12 +173,12 @@ def test_a_program_that_sleeps_beyond_its_lease_sends_nothing_twice(settings, st
     put_to_sleep(sleeper, settings)
     time.sleep(2.5)
 
-    assert start("drive", {"lease": 1}, prompts=prompts).wait(30) == 0
+    assert start("drive", {"lease": 1}, prompts=prompts).wait(120) == 0
     assert set(states(settings)) <= {"succeeded", "unknown"}
     sleeper.send_signal(signal.SIGCONT)
-    assert sleeper.wait(30) == 0
+    assert sleeper.wait(120) == 0
 
-    assert start("drive", {"lease": 1}, prompts=prompts).wait(30) == 0
+    assert start("drive", {"lease": 1}, prompts=prompts).wait(120) == 0
     assert vendor.purchases() == {"a cat": 1, "a dog": 1}
     assert len(vendor.create_times) == 2
     jobs, _ = ask(settings, everything)
@@ -196,7 +197,7 @@ def test_eight_programs_meet_a_limit_exactly(settings, start, vendor):  # 46
         worst = max(worst, *(row[0] for row in sums), 0)
         return all(process.poll() is not None for process in programs)
 
-    until(over, 60)
+    until(over)
 
     jobs, balances = ask(settings, everything)
     (balance,) = [one for one in balances if one.scope == "batch:one"]
@@ -231,7 +232,6 @@ def test_a_file_of_a_gigabyte_needs_little_memory(settings, start, vendor, tmp_p
     saved.unlink()
 
 
-@pytest.mark.timeout(120)
 def test_a_ledger_that_is_locked_for_longer_than_anybody_waits_costs_no_task_id(
     settings, start, vendor, tmp_path
 ):  # 41
@@ -245,7 +245,7 @@ def test_a_ledger_that_is_locked_for_longer_than_anybody_waits_costs_no_task_id(
         spilt = next(tmp_path.glob("ledger.sqlite.spill-*")).read_text()
         other.execute("ROLLBACK")
 
-    assert process.wait(60) == 0
+    assert process.wait(120) == 0
     jobs, _ = ask(settings, everything)
     assert [job.task_id for job in jobs] == list(vendor.tasks)
     assert jobs[0].task_id in spilt
