@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from kie_core._budget import Balance
 from kie_core._catalogue import Catalogue
-from kie_core._client import Kie
+from kie_core._client import Kie, as_decided, opened_by
 from kie_core._config import Settings
 from kie_core._dispatch import Dispatcher
 from kie_core._entry import Entry, JobState
@@ -25,6 +25,7 @@ from kie_core._gates import Gate
 from kie_core._job import Job
 from kie_core._ledger import Event
 from kie_core._model import Model
+from kie_core._opened import Opened
 from kie_core._outcome import Outcome
 from kie_core._pace import Pace
 from kie_core._payload import Payload
@@ -33,9 +34,9 @@ from kie_core._registry import Registry
 from kie_core._runner import Step
 from kie_core._sources import FileLike
 from kie_core._stats import ModelStats
-from kie_core._task import Task
+from kie_core._task import Task, task_after_all
 from kie_core._upload import Upload
-from kie_core._wait import Schedule
+from kie_core._wait import Schedule, wait_seconds
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -59,6 +60,7 @@ class KieBlocking:
 
     def __init__(self, api_key: str | None = None, **arguments: Any) -> None:
         self._kie = Kie(api_key, **arguments)
+        self._opened = opened_by(self._kie)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._buying: dict[Future[Task], _Purchase] = {}
@@ -84,7 +86,7 @@ class KieBlocking:
             call.cancel()
         wait(self._buying)  # a create that is on its way gets its answer
         for end in (
-            self._kie._answered,
+            self._opened.answered,
             _all_others_cancelled,
             lambda: self._kie.__aexit__(None, None, None),
             loop.shutdown_asyncgens,
@@ -133,7 +135,7 @@ class KieBlocking:
 
     def prepare(self, model: str, inputs: Mapping[str, Any] | None = None, *, wire: str | None = None) -> Job:
         """Do what `Kie.prepare` does."""
-        return self._prepared(model, inputs, wire)
+        return self._prepared(model, inputs, wire, raw=False, price_credits=None)
 
     def _prepared(
         self,
@@ -141,12 +143,15 @@ class KieBlocking:
         inputs: Mapping[str, Any] | None,
         wire: str | None,
         *,
-        raw: bool = False,
-        price_credits: float | Decimal | None = None,
+        raw: bool,
+        price_credits: float | Decimal | None,
     ) -> Job:
-        if isinstance(model, Job) or raw or not unresolved(self.registry.get(model), inputs or {}):
-            return self._kie._decided(model, inputs, wire, raw=raw, price_credits=price_credits)  # nobody is asked
-        return self._run(lambda: self._kie._prepared(model, inputs, wire, raw=raw, price_credits=price_credits))
+        if isinstance(model, Job):
+            return as_decided(model, inputs, wire, raw=raw, price_credits=price_credits)
+        asks = not raw and unresolved(self.registry.get(model), inputs or {})
+        if asks and price_credits is None:
+            return self._run(lambda: self._kie.prepare(model, inputs, wire=wire))
+        return self._kie.job(model, inputs, wire=wire, raw=raw, price_credits=price_credits)  # nobody is asked
 
     def payload(
         self,
@@ -181,7 +186,7 @@ class KieBlocking:
             SubmitUnknown: A second Ctrl-C came before the answer, too.
         """
         job = self._prepared(model, inputs, wire, raw=raw, price_credits=price_credits)
-        buying = _Purchase(self._kie, job, how)
+        buying = _Purchase(self._kie, self._opened, job, how)
         future = self._start(buying.run)
         try:
             self._buying[future] = buying
@@ -210,7 +215,7 @@ class KieBlocking:
             Interrupted: Ctrl-C came after the create; the task is bought and named.
         """
         job = self._prepared(model, inputs, wire, raw=raw, price_credits=price_credits)
-        seconds = self._kie._wait_seconds(wait_timeout, job.model.media)
+        seconds = wait_seconds(wait_timeout, self.settings.wait_timeout, job.model.media)
         started = time.monotonic()
         task = self.submit(job, wait_timeout=seconds, **how)
         try:
@@ -347,8 +352,9 @@ class KieBlocking:
 class _Purchase:
     """A submit that can be told to stop: it then tries no more, but a create on its way gets its answer."""
 
-    def __init__(self, kie: Kie, job: Job, how: dict[str, Any]) -> None:
+    def __init__(self, kie: Kie, opened: Opened, job: Job, how: dict[str, Any]) -> None:
         self._kie = kie
+        self._opened = opened
         self._job = job
         self._how = how
         self._task: asyncio.Task[Task] | None = None
@@ -363,7 +369,7 @@ class _Purchase:
         except asyncio.CancelledError:
             if not self._stopped:
                 raise
-            return await self._kie._bought(self._job, self._how.get("job_key"))
+            return await task_after_all(self._opened, self._job, self._how.get("job_key"))
 
     def stop(self) -> None:
         self._stopped = True

@@ -3,75 +3,54 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
 import math
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
-from weakref import WeakValueDictionary
 
-import attrs
-import stamina
-
-from kie_core import __version__
-from kie_core._addresses import is_own
 from kie_core._answer import code_of, message_of
-from kie_core._budget import Balance, Books, Budget
+from kie_core._budget import Balance, Budget
 from kie_core._callback import token_fits
 from kie_core._catalogue import LIST, PAUSE, Catalogue, catalogue_of
 from kie_core._catalogue_file import catalogue_path, keep, kept
 from kie_core._config import Settings, given_settings
+from kie_core._decisions import adopted, called_off, settled
 from kie_core._dispatch import V4, Dispatcher, load_dispatcher
 from kie_core._download_link import link_in, link_request
 from kie_core._drive import drive
-from kie_core._entry import KEPT_SECONDS, Entry, JobState, WrongStep, abandoned, cancelled, not_submitted
+from kie_core._entry import KEPT_SECONDS, Entry, JobState
 from kie_core._errors import (
-    ConfigError,
-    JobKeyTaken,
     KieError,
-    LedgerError,
-    Maintenance,
-    NoKey,
-    NotSent,
-    RateLimited,
     ReadFailed,
-    RecordMissing,
-    Refused,
-    SubmitUnknown,
     UnknownJob,
     UploadFailed,
-    WrongState,
 )
-from kie_core._file_client import place_of
 from kie_core._gates import Gate
-from kie_core._http import Http
 from kie_core._job import Handle, Job, Request
-from kie_core._ledger import Event, Ledger
-from kie_core._ledger_place import open_database
+from kie_core._ledger import Event
 from kie_core._model import Media, Model
+from kie_core._opened import Opened
 from kie_core._pace import Pace
 from kie_core._payload import Payload, payload_of
-from kie_core._plan import account_of, with_addresses
-from kie_core._question import question
+from kie_core._question import asked
 from kie_core._reference import resolved, unresolved
 from kie_core._registry import Registry
 from kie_core._runner import Runner, Step
 from kie_core._secret import Secret
-from kie_core._sources import FileLike, Source, Unusable, any_source, decided, replaced, shown_of, source_of
-from kie_core._spill import Spill
+from kie_core._shared_uploads import SharedUploads, bought_before
+from kie_core._sources import FileLike, Unusable, any_source, decided, shown_of, source_of
 from kie_core._stats import ModelStats, stats_of
-from kie_core._submit import Buyer, Judged, adopt
-from kie_core._task import Task
+from kie_core._submit import Judged
+from kie_core._task import Task, task_of
 from kie_core._upload import Upload
-from kie_core._uploads import OnProgress, Uploader
-from kie_core._uploads_file import uploads_path
-from kie_core._wait import WAIT_SECONDS, Clock, Schedule
+from kie_core._uploads import OnProgress
+from kie_core._wait import Clock, Schedule, wait_seconds
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -129,39 +108,21 @@ class Kie:
             raise TypeError("give settings, or single values, not both")
         self.settings = settings
         self._dispatcher = dispatcher or load_dispatcher(settings)
-        self._budgets = _budgets(budget)
-        self._books = Books()
-        self._transport = transport
-        self._schedule = schedule or Pace()
         self._clock = clock or Clock()
-        self._http: Http | None = None
-        self._opening = asyncio.Lock()
-        self._runner: Runner | None = None
-        self._without_ledger: Runner | None = None
-        self._beating: asyncio.Task[None] | None = None
-        self._background: set[asyncio.Task[None]] = set()
-        self._uploading: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._pid = 0
-        self._left_alone: list[object] = []
+        self._opened = Opened(
+            settings, self._dispatcher, _budgets(budget), transport=transport, schedule=schedule or Pace(),
+            clock=self._clock,
+        )  # fmt: skip
+        self._uploads = SharedUploads(self._opened)
 
     async def __aenter__(self) -> Self:
-        if self._http is not None:
-            raise RuntimeError("the client is open already; make another for another block")
-        self._pid, self._http = os.getpid(), self._made_http()
-        self._opening = asyncio.Lock()  # of this event loop
+        self._opened.enter()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(LedgerError):  # of one in memory nothing is left to close
-            self._look_for_fork()
-        http, self._http = self._http, None  # whoever comes from here on is told so, and opens nothing anew
-        try:
-            await self._leave_ledger()
-        finally:
-            if http is not None:
-                await http.close()
+        await self._opened.close()
 
     # --- looking, free and without network --------------------------------------------
 
@@ -239,8 +200,8 @@ class Kie:
         model_row, found = self.registry.get(model), inputs or {}
         if unresolved(model_row, found):
             self._dispatcher.wire_for(model_row, wire)
-            self._connected()
-            found = await resolved(await self._ledger(), model_row, found)
+            self._opened.connected()
+            found = await resolved(await self._opened.with_ledger(), model_row, found)
         if any_source(found):  # files are read: not in the event loop
             return await asyncio.to_thread(self.job, model, found, wire=wire)
         return self.job(model, found, wire=wire)
@@ -278,62 +239,12 @@ class Kie:
             ConfigError: ``base_url`` is on this machine, and ``upload_url`` is not.
             UploadFailed: It cannot be read, is of no kind that is uploaded, or could not be sent, four times.
         """
-        self._connected()
+        self._opened.connected()
         try:
             found = await asyncio.to_thread(source_of, source)
         except Unusable as error:
             raise UploadFailed(shown_of(source), str(error), "look at the file and try again") from None
-        return await self._uploaded(found, name, on_progress, reuse=reuse)
-
-    async def _uploaded(
-        self, source: Source, name: str | None, on_progress: OnProgress | None, *, reuse: bool
-    ) -> Upload:
-        uploader = self._uploader()
-        if not reuse:
-            return await uploader.upload(source, name=name, on_progress=on_progress, reuse=False)
-        lock = self._uploading.setdefault(source.stand_in, asyncio.Lock())
-        async with lock:  # a hundred jobs with the same picture wait for one upload
-            return await uploader.upload(source, name=name, on_progress=on_progress)
-
-    def _uploader(self) -> Uploader:
-        """Raises `ConfigError` where a fake on this machine would have files, and its key, sent elsewhere."""
-        assert self.settings.api_key is not None
-        here, there = (place_of(url) for url in (self.settings.base_url, self.settings.upload_url))
-        if is_own(here, here) and not is_own(there, there):
-            problem = f"upload_url is {self.settings.upload_url!r}, and base_url is on this machine"
-            raise ConfigError((f"{problem}: no file leaves it unasked; set KIE_UPLOAD_URL, for a sandbox to the same",))
-        return Uploader(
-            self.settings.upload_url, self.settings.api_key, self.settings.request_timeout, self._clock,
-            uploads_path(self.settings.upload_url, account_of(self.settings), os.environ), self._connected().context,
-        )  # fmt: skip
-
-    async def _with_uploads(
-        self, job: Job, entry: Entry, on_upload: OnProgress | None, *, reuse: bool
-    ) -> tuple[Job, Entry]:
-        """Upload the files of a job, and put their addresses into it. Its fingerprint stays that of their content."""
-        if not job.files:
-            return job, entry
-        uploads = {
-            stand_in: await self._uploaded(source, None, on_upload, reuse=reuse)
-            for stand_in, source in job.files.items()
-        }
-        urls = {stand_in: upload.url for stand_in, upload in uploads.items()}
-        until = min(upload.expires_at for upload in uploads.values()).timestamp()
-        sent = attrs.evolve(job, params=replaced(job.params, urls), files={})
-        return sent, with_addresses(entry, urls, until)
-
-    async def _same(self, runner: Runner, job: Job, entry: Entry) -> Entry | None:
-        """Return the bought job that an entry with files asks for once more: then nothing must be uploaded.
-
-        Raises:
-            JobKeyTaken: Its key belongs to another request.
-        """
-        if not job.files or entry.job_key is None:
-            return None
-        known = await runner.ledger.by_key(runner.account, entry.job_key)
-        if known is not None and known.fingerprint != entry.fingerprint:
-            raise JobKeyTaken(entry.job_key, known.id, known.plan.model)
-        return known if known is not None and known.bought else None
+        return await self._uploads.upload(found, name, on_progress, reuse=reuse)
 
     # --- buying ------------------------------------------------------------------------
 
@@ -385,22 +296,22 @@ class Kie:
             SubmitUnknown: It may have been bought: do not submit again; look at https://kie.ai/logs.
         """
         job = await self._prepared(model, inputs, wire, raw=raw, price_credits=price_credits)
-        seconds = self._wait_seconds(wait_timeout, job.model.media)
-        runner = await self._buying()
+        seconds = wait_seconds(wait_timeout, self.settings.wait_timeout, job.model.media)
+        runner = await self._opened.for_buying()
         entry = await self._planned(
             runner, job, job_key=job_key, budget=budget, allow_unknown_price=allow_unknown_price, kept=False
         )
-        same = await self._same(runner, job, entry)
+        same = await bought_before(runner, job, entry)
         if same is not None:
-            return self._task(runner.planner.job_of(same), same, None)
-        job, entry = await self._with_uploads(job, entry, on_upload, reuse=reuse)
+            return task_of(self._opened, runner.planner.job_of(same), same, None)
+        job, entry = await self._uploads.put_into(job, entry, on_upload, reuse=reuse)
         added = await runner.add(entry)
         if added.id == job.id and (added.bought or added.ended) and job_key is None:
             raise ValueError(f"job {job.id} was sent before; a job is bought once, make another with kie.job()")
         judged: Judged | None = None
         if added.state in ("queued", "leased", "submitting"):
             added, judged = await runner.submit(added, seconds)
-        return self._task(job if added.id == job.id else runner.planner.job_of(added), added, judged)
+        return task_of(self._opened, job if added.id == job.id else runner.planner.job_of(added), added, judged)
 
     async def generate(
         self,
@@ -436,7 +347,7 @@ class Kie:
             What `submit` and `Task.wait` raise.
         """
         job = await self._prepared(model, inputs, wire, raw=raw, price_credits=price_credits)
-        seconds = self._wait_seconds(wait_timeout, job.model.media)
+        seconds = wait_seconds(wait_timeout, self.settings.wait_timeout, job.model.media)
         started = self._clock.now()
         task = await self.submit(
             job, job_key=job_key, budget=budget, allow_unknown_price=allow_unknown_price, wait_timeout=seconds,
@@ -479,7 +390,7 @@ class Kie:
             on_upload: As for `submit`.
             reuse: As for `submit`.
         """
-        runner = await self._buying()
+        runner = await self._opened.for_buying()
         job = await self._prepared(model, inputs, wire, raw=raw, price_credits=price_credits)
         folder = None if out is None else Path(out)
         entry = await self._planned(
@@ -491,10 +402,10 @@ class Kie:
             kept=True,
             folder=folder,
         )
-        same = await self._same(runner, job, entry)
+        same = await bought_before(runner, job, entry)
         if same is not None:
             return same
-        _, entry = await self._with_uploads(job, entry, on_upload, reuse=reuse)
+        _, entry = await self._uploads.put_into(job, entry, on_upload, reuse=reuse)
         return await runner.add(entry)
 
     async def advance(self, job: str) -> Step:
@@ -512,7 +423,7 @@ class Kie:
             OverBudget: There is no room for it at the moment; it stays queued.
             ReadRefused, PluginFailed, SaveFailed: The step failed; the job stays as it was.
         """
-        runner = await self._buying()
+        runner = await self._opened.for_buying()
         return await runner.advance(_job_id(job))
 
     async def drive(self, *jobs: str, wait_timeout: float = math.inf) -> dict[str, KieError]:
@@ -532,8 +443,8 @@ class Kie:
             NoKey, LedgerError: Nothing was sent.
             RuntimeError: The client was closed meanwhile; creates that were on their way got their answer.
         """
-        seconds = self._wait_seconds(wait_timeout, "image")
-        runner = await self._buying()
+        seconds = wait_seconds(wait_timeout, self.settings.wait_timeout, "image")
+        runner = await self._opened.for_buying()
         ids = [_job_id(job) for job in jobs]
         if not ids:
             waiting = await runner.ledger.find("queued", "leased", account=runner.account, kept=True)
@@ -550,6 +461,34 @@ class Kie:
             per_second=self.settings.polls_per_second,
         )  # fmt: skip
 
+    async def _prepared(
+        self,
+        model: str | Job,
+        inputs: Mapping[str, Any] | None,
+        wire: str | None,
+        *,
+        raw: bool,
+        price_credits: float | Decimal | None,
+    ) -> Job:
+        if isinstance(model, Job):
+            return as_decided(model, inputs, wire, raw=raw, price_credits=price_credits)
+        if raw or price_credits is not None:
+            return self.job(model, inputs, wire=wire, raw=raw, price_credits=price_credits)
+        return await self.prepare(model, inputs, wire=wire)
+
+    async def _planned(
+        self, runner: Runner, job: Job, *, job_key: str | None, budget: Budget | Sequence[Budget] | None, **more: Any
+    ) -> Entry:
+        if job_key is not None and not (0 < len(job_key) <= _LONGEST_KEY and job_key.isprintable()):
+            raise ValueError(f"job_key is {job_key[:80]!r}; expected 1 to {_LONGEST_KEY} printable characters")
+        budgets = (*runner.budgets, *_budgets(budget))
+        entry = runner.planner.planned(job, job_key=job_key, budgets=budgets, **more)
+        for one in _budgets(budget):
+            await self._opened.follow(runner, one)
+        for warning in self._dispatcher.warnings(job):
+            log.warning("job %s: %s", job.id, warning)
+        return entry
+
     # --- reading, free -----------------------------------------------------------------
 
     def attach(self, handle: str) -> Task:
@@ -563,7 +502,7 @@ class Kie:
             UnknownModel, NoPlugin, PluginBroken, UnknownWire: It cannot be read here.
         """
         job, parts = self._dispatcher.readable(handle)
-        return Task(self, job, None, parts.task)
+        return Task(self._opened, job, None, parts.task)
 
     async def task(self, job: str) -> Task:
         """Return the task of a job that the ledger knows. Buys nothing.
@@ -575,7 +514,7 @@ class Kie:
             UnknownJob: The ledger does not know it.
         """
         entry = await self.entry(job)
-        return Task(self, (await self._ledger()).planner.job_of(entry), entry, entry.task_id)
+        return Task(self._opened, (await self._opened.with_ledger()).planner.job_of(entry), entry, entry.task_id)
 
     async def find(self, task_id: str, *, model: str | None = None, universal: bool = False) -> Task:
         """Return a task by Kie's own id. Buys nothing.
@@ -592,10 +531,10 @@ class Kie:
             BadHandle: It cannot be a task id.
             UnknownModel, NoPlugin, PluginBroken: It cannot be read here.
         """
-        runner = await self._reader()
+        runner = await self._opened.for_reading()
         entry = await runner.ledger.by_task(runner.account, task_id)
         if entry is not None:
-            return Task(self, runner.planner.job_of(entry), entry, task_id)
+            return Task(self._opened, runner.planner.job_of(entry), entry, task_id)
         job_id = secrets.token_hex(8)
         if model is not None:
             wire = self._dispatcher.wire_for(self.registry.get(model), None)
@@ -603,7 +542,7 @@ class Kie:
         if not universal:
             raise UnknownJob(task_id, runner.ledger.database.place)
         Handle.parse(Handle(job_id, "unknown", V4, task_id).text)  # complains where it cannot be a task id
-        return Task(self, self._dispatcher.unknown_job(job_id), None, task_id)
+        return Task(self._opened, self._dispatcher.unknown_job(job_id), None, task_id)
 
     async def credits(self) -> Decimal:
         """Return the balance in credits; one is 0.005 USD. Free.
@@ -612,7 +551,7 @@ class Kie:
             Unauthorized: The key is wrong.
             ReadFailed: No usable answer came, three times.
         """
-        return await self._asked(_CREDITS, _balance_in)
+        return await asked(self._opened.connected, _CREDITS, _balance_in, self.settings.request_timeout)
 
     async def download_link(self, url: str) -> str:
         """Return a link to a file of Kie's that anybody can open for 20 minutes, without a key.
@@ -630,7 +569,7 @@ class Kie:
             Unauthorized, OutOfCredits, RateLimited, Maintenance: The account may not ask, or not now.
             ReadFailed: No usable answer came, three times.
         """
-        return await self._asked(link_request(url), link_in)
+        return await asked(self._opened.connected, link_request(url), link_in, self.settings.request_timeout)
 
     async def catalogue(self, *, refresh: bool = False) -> Catalogue:
         """Return the models that Kie itself lists, as they were when that was last asked. Free.
@@ -654,7 +593,7 @@ class Kie:
         def read(body: dict[str, Any]) -> Catalogue:
             return catalogue_of(body, datetime.fromtimestamp(self._clock.time(), UTC))
 
-        fetched = await self._asked(LIST, read, pause=PAUSE)
+        fetched = await asked(self._opened.connected, LIST, read, self.settings.request_timeout, pause=PAUSE)
         try:
             await asyncio.to_thread(keep, path, base_url, fetched)
         except OSError as error:
@@ -681,15 +620,7 @@ class Kie:
         """
         from kie_core._schemas import fetched_schemas  # loaded where it is used
 
-        return await fetched_schemas(self, models)
-
-    async def _asked(self, request: Request, read: Callable[[dict[str, Any]], T], *, pause: float = 0.1) -> T:
-        """Ask up to three times, *pause* seconds apart and then longer, until *read* can read the answer."""
-        later = (ReadFailed, RateLimited, Maintenance)
-        async for attempt in stamina.retry_context(on=later, attempts=3, timeout=None, wait_initial=pause):
-            with attempt:
-                return read(await question(self._connected(), request, self.settings.request_timeout))
-        raise AssertionError("the last attempt returns or raises")
+        return await fetched_schemas(self._opened, models)
 
     async def recover(self, *, out: str | Path | None = None, wait_timeout: float | None = None) -> dict[str, KieError]:
         """Bring what was bought to its end: take over from dead processes, wait for what runs, save. Never buys.
@@ -702,13 +633,13 @@ class Kie:
             The jobs of which something failed, with the reason. Unknown jobs that no evidence resolves stay
             listed: ``await kie.jobs("unknown")``.
         """
-        runner = await self._ledger()
+        runner = await self._opened.with_ledger()
         await runner.take_over()
         await runner.look_into_callbacks()
         await self._look_once_more(runner)
         running = await runner.ledger.find("running", account=runner.account)
         media: Media = "video" if any(entry.plan.media == "video" for entry in running) else "image"
-        seconds = self._wait_seconds(wait_timeout, media)
+        seconds = wait_seconds(wait_timeout, self.settings.wait_timeout, media)
         faults = await self._driven(runner, runner.read_on, [entry.id for entry in reversed(running)], seconds)
         if out is not None:
             faults |= await self.save_all(out)
@@ -730,7 +661,7 @@ class Kie:
         Returns:
             The jobs whose results could not be saved, with the reason.
         """
-        runner = await self._ledger()
+        runner = await self._opened.with_ledger()
         faults: dict[str, KieError] = {}
         crew = asyncio.Semaphore(_SAVERS)
 
@@ -755,12 +686,12 @@ class Kie:
             unsaved: Only those that have results which do not lie on this machine.
             limit: How many at the most.
         """
-        runner = await self._ledger()
+        runner = await self._opened.with_ledger()
         return await runner.ledger.find(*states, unsaved=unsaved, limit=limit)
 
     async def counts(self) -> dict[JobState, int]:
         """Return how many jobs of the ledger are in each state; states without jobs are left out."""
-        return await (await self._ledger()).ledger.counts()
+        return await (await self._opened.with_ledger()).ledger.counts()
 
     async def stats(self, days: float | None = None, *, account: str | None = None) -> tuple[ModelStats, ...]:
         """Return what the jobs of each model came to, the most bought first. Needs no key, asks nobody, buys nothing.
@@ -775,7 +706,7 @@ class Kie:
         if days is not None and not days > 0:
             raise ValueError(f"days is {days!r}; expected a number above 0")
         seconds = None if days is None else days * 86400
-        return stats_of(await (await self._ledger()).ledger.bought(account=account, seconds=seconds))
+        return stats_of(await (await self._opened.with_ledger()).ledger.bought(account=account, seconds=seconds))
 
     async def entry(self, job: str) -> Entry:
         """Return one job of the ledger.
@@ -786,7 +717,7 @@ class Kie:
         Raises:
             UnknownJob: The ledger does not know it.
         """
-        runner = await self._ledger()
+        runner = await self._opened.with_ledger()
         entry = await runner.ledger.get(_job_id(job))
         if entry is None:
             raise UnknownJob(job, runner.ledger.database.place)
@@ -795,7 +726,7 @@ class Kie:
     async def history(self, job: str) -> list[Event]:
         """Return every change of a job, the first first. Raises `UnknownJob`."""
         entry = await self.entry(job)
-        return await (await self._ledger()).ledger.events(entry.id)
+        return await (await self._opened.with_ledger()).ledger.events(entry.id)
 
     async def resolve(
         self, job: str, *, adopt_task: str | None = None, not_sent: bool = False, abandon: bool = False
@@ -817,39 +748,10 @@ class Kie:
         """
         if (adopt_task is not None) + not_sent + abandon != 1:
             raise TypeError("say one of adopt_task, not_sent and abandon")
-        runner, entry = await self._ledger(), await self.entry(job)
+        runner, entry = await self._opened.with_ledger(), await self.entry(job)
         if adopt_task is not None:
-            if not (0 < len(adopt_task) <= _LONGEST_KEY and adopt_task.isprintable() and adopt_task.strip()):
-                raise ValueError(f"adopt_task is {adopt_task[:80]!r}; expected the task id that Kie's logs show")
-            if entry.plan.kind != "task":
-                problem = "its call makes no task that it could adopt; say that it was not sent, or give it up"
-                raise WrongState(entry.id, entry.state, problem)
-            if entry.state not in ("unknown", "not_submitted", "abandoned"):
-                raise WrongState(entry.id, entry.state, "only an unknown job can adopt a task; nothing was changed")
-            await self._check_adoption(runner, entry, adopt_task)
-            adopted = await adopt(runner.ledger, entry, adopt_task, "by hand")
-            if adopted.task_id != adopt_task:
-                raise WrongState(
-                    entry.id, entry.state, f"task {adopt_task} belongs to another job; nothing was changed"
-                )
-            return adopted
-        try:
-            return await runner.decide(entry, not_submitted if not_sent else abandoned)
-        except WrongStep as error:
-            entry = error.entry
-            raise WrongState(entry.id, entry.state, "only an unknown job needs a decision; nothing changed") from None
-
-    async def _check_adoption(self, runner: Runner, entry: Entry, task_id: str) -> None:
-        """Ask Kie about the task first: a slip would leave the paid one behind."""
-        self._connected()
-        try:
-            ours = await runner.is_ours(entry, task_id, hinted=True)
-        except RecordMissing as error:
-            problem = f"Kie does not know task {task_id} ({error.reason}); nothing was changed"
-            raise WrongState(entry.id, entry.state, problem) from error
-        if not ours:
-            problem = f"Kie's record of task {task_id} is of another job; nothing was changed"
-            raise WrongState(entry.id, entry.state, problem)
+            return await adopted(runner, entry, adopt_task)
+        return await settled(runner, entry, sent=abandon)
 
     async def cancel(self, job: str) -> Entry:
         """Call off a job that was not sent yet.
@@ -858,29 +760,17 @@ class Kie:
             UnknownJob: The ledger does not know it.
             WrongState: It was sent: Kie has no way to cancel it, and it is paid.
         """
-        runner, entry = await self._ledger(), await self.entry(job)
-        try:
-            return await runner.decide(entry, lambda one, now: cancelled(one, "called off by hand", now))
-        except WrongStep as error:
-            entry = error.entry
-            if entry.ended:
-                raise WrongState(entry.id, entry.state, "it has ended; there is nothing to cancel") from None
-            handle = runner.planner.job_of(entry).handle(entry.task_id)
-            problem = f"Kie cannot cancel what it took: it goes on and is paid; take its result: kie save {handle}"
-            if entry.state == "unknown":
-                problem = (
-                    f"whether Kie took it is unknown, so it cannot be cancelled; decide: kie jobs resolve {entry.id}"
-                )
-            raise WrongState(entry.id, entry.state, problem) from None
+        runner, entry = await self._opened.with_ledger(), await self.entry(job)
+        return await called_off(runner, entry)
 
     async def forget(self, job: str) -> None:
         """Remove a job's inputs from the ledger; its price, state and results stay. Raises `UnknownJob`."""
-        runner, entry = await self._ledger(), await self.entry(job)
+        runner, entry = await self._opened.with_ledger(), await self.entry(job)
         await runner.ledger.forget(entry.id)
 
     async def gates(self) -> list[Gate]:
         """Return what holds creates back at the moment."""
-        return await (await self._ledger()).ledger.gates()
+        return await (await self._opened.with_ledger()).ledger.gates()
 
     async def open_gate(self, name: str | None = None) -> bool:
         """Let creates through again; tell whether they were held back.
@@ -888,12 +778,12 @@ class Kie:
         Args:
             name: From `gates`; None: this account's.
         """
-        runner = await self._ledger()
+        runner = await self._opened.with_ledger()
         return await runner.ledger.open_gate(name or runner.account)
 
     async def balances(self) -> list[Balance]:
         """Return what is spent and reserved on each scope."""
-        return await (await self._ledger()).ledger.balances()
+        return await (await self._opened.with_ledger()).ledger.balances()
 
     async def booked(self, scope: str | None = None) -> list[Entry]:
         """Return the jobs that count on a scope since its last reset, the newest first.
@@ -901,7 +791,7 @@ class Kie:
         Args:
             scope: From `balances`; None: this account's.
         """
-        runner = await self._ledger()
+        runner = await self._opened.with_ledger()
         return await runner.ledger.booked(scope or f"account:{runner.account}")
 
     async def reset_budget(self, scope: str | None = None) -> Balance | None:
@@ -915,7 +805,7 @@ class Kie:
         Returns:
             The scope as it stands now; None: nothing was ever booked on it.
         """
-        runner = await self._ledger()
+        runner = await self._opened.with_ledger()
         return await runner.ledger.reset(scope or f"account:{runner.account}")
 
     # --- callbacks, see `kie_core.webhook` ---------------------------------------------
@@ -937,250 +827,36 @@ class Kie:
         Raises:
             LedgerError: It could not be noted; Kie should try again.
         """
-        runner = await self._ledger()
+        runner = await self._opened.with_ledger()
         runner.watcher.called = True
         noted = await runner.ledger.receive(runner.account, job_id, task_id, digest)
         if job_id is None:
             known = await runner.ledger.by_task(runner.account, task_id)
             job_id = None if known is None else known.id
         if noted != "unknown":
-            self._in_background(self._look_into(runner, job_id))
+            self._opened.look_into_callbacks(runner, job_id)
         return noted
 
-    async def _look_into(self, runner: Runner, job_id: str | None) -> None:
-        try:
-            await runner.look_into_callbacks(job_id)
-        except Exception as error:  # nobody waits for this; it is done again
-            log.warning("callbacks are looked into later: %s", error)
 
-    # --- opening and closing -----------------------------------------------------------
+def as_decided(
+    job: Job, inputs: object | None, wire: str | None, *, raw: bool, price_credits: float | Decimal | None
+) -> Job:
+    """Return a job that is to be bought as it was decided.
 
-    async def _prepared(
-        self,
-        model: str | Job,
-        inputs: Mapping[str, Any] | None,
-        wire: str | None,
-        *,
-        raw: bool = False,
-        price_credits: float | Decimal | None = None,
-    ) -> Job:
-        if isinstance(model, Job) or raw or price_credits is not None:
-            return self._decided(model, inputs, wire, raw=raw, price_credits=price_credits)
-        return await self.prepare(model, inputs, wire=wire)
+    Raises:
+        TypeError: Something was said beside it that a job carries itself.
+        ValueError: It is known from a handle only.
+    """
+    if inputs is not None or wire is not None or raw or price_credits is not None:
+        raise TypeError("a job carries its own inputs, wire and price; make another with kie.job()")
+    if job.attached:
+        raise ValueError(f"job {job.id} is known from a handle only: it can be read back, not bought")
+    return job
 
-    def _decided(
-        self,
-        model: str | Job,
-        inputs: Mapping[str, Any] | None,
-        wire: str | None,
-        *,
-        raw: bool = False,
-        price_credits: float | Decimal | None = None,
-    ) -> Job:
-        if not isinstance(model, Job):
-            return self.job(model, inputs, wire=wire, raw=raw, price_credits=price_credits)
-        if inputs is not None or wire is not None or raw or price_credits is not None:
-            raise TypeError("a job carries its own inputs, wire and price; make another with kie.job()")
-        if model.attached:
-            raise ValueError(f"job {model.id} is known from a handle only: it can be read back, not bought")
-        return model
 
-    async def _planned(
-        self, runner: Runner, job: Job, *, job_key: str | None, budget: Budget | Sequence[Budget] | None, **more: Any
-    ) -> Entry:
-        if job_key is not None and not (0 < len(job_key) <= _LONGEST_KEY and job_key.isprintable()):
-            raise ValueError(f"job_key is {job_key[:80]!r}; expected 1 to {_LONGEST_KEY} printable characters")
-        budgets = (*self._budgets, *_budgets(budget))
-        entry = runner.planner.planned(job, job_key=job_key, budgets=budgets, **more)
-        for one in _budgets(budget):
-            await self._follow_the_books(runner, one)
-        for warning in self._dispatcher.warnings(job):
-            log.warning("job %s: %s", job.id, warning)
-        return entry
-
-    async def _follow_the_books(self, runner: Runner, budget: Budget) -> None:
-        """Have *budget* told what is booked on it, from now on and already."""
-        if self._books.knows(budget):
-            return
-        self._books.open(budget)
-        if budget.scope is not None:
-            for entry in await runner.ledger.booked(budget.scope):
-                self._books.note(entry)
-
-    def _task(self, job: Job, entry: Entry, judged: Judged | None) -> Task:
-        if entry.task_id is not None:
-            return Task(self, job, entry, entry.task_id, fresh=judged is not None)
-        if isinstance(judged, (Refused, NotSent)):
-            raise judged
-        if entry.state in ("unknown", "submitting", "leased", "abandoned"):
-            hint = getattr(judged, "task_id", None)
-            reason = entry.reason if entry.state == "unknown" else f"it is {entry.state} in the ledger"
-            raise SubmitUnknown(job.handle(hint), reason, getattr(judged, "answer", ""))
-        if entry.outcome is not None and entry.outcome.error is not None:
-            code = entry.outcome.error.code or ""
-            raise Refused(int(code) if code.isdigit() else 0, entry.outcome.error.message)
-        raise NotSent(f"{entry.reason or 'its turn did not come'} ({job.handle()})")
-
-    async def _answered(self) -> None:
-        """Wait until every create that is on its way has its answer, and begin none any more."""
-        if self._runner is not None:
-            await self._runner.buyer.answered()
-
-    async def _bought(self, job: Job, job_key: str | None) -> Task:
-        """Return the task of a job whose submit was interrupted, or raise what became of it."""
-        runner = await self._ledger()
-        entry = await runner.ledger.get(job.id)
-        if entry is None and job_key is not None:
-            entry = await runner.ledger.by_key(runner.account, job_key)
-        if entry is None:
-            raise NotSent("it was interrupted before anything was sent")
-        return self._task(job, entry, None)
-
-    def _wait_seconds(self, wait_timeout: float | None, media: Media) -> float:
-        """Return how long a wait lasts: as said, else as set, else by the kind of *media*.
-
-        Raises:
-            ValueError: ``wait_timeout`` is negative or not a number.
-        """
-        seconds = wait_timeout if wait_timeout is not None else self.settings.wait_timeout
-        if seconds is None:
-            return WAIT_SECONDS[media]
-        if not seconds >= 0:
-            raise ValueError(f"wait_timeout is {seconds!r}; expected seconds, 0 or more")
-        return seconds
-
-    def _made_http(self) -> Http:
-        return Http(
-            self.settings.base_url, self.settings.api_key, version=__version__, transport=self._transport,
-            library=self.settings.http_library,
-        )  # fmt: skip
-
-    def _look_for_fork(self) -> None:
-        """After a fork, connections, files and tasks are the parent's: they are left alone, and made anew."""
-        if self._http is None or self._pid == os.getpid():
-            return
-        if self._runner is not None:
-            self._runner.ledger.database.owner()  # complains where the ledger did not survive
-        self._left_alone += [self._http, self._runner, self._without_ledger, self._beating, self._background]
-        self._without_ledger = None
-        self._http, self._runner, self._beating, self._background = self._made_http(), None, None, set()
-        self._opening, self._pid = asyncio.Lock(), os.getpid()
-
-    def _open(self) -> Http:
-        self._look_for_fork()
-        if self._http is None:
-            raise RuntimeError("the client is not open; use it as: async with Kie() as kie:")
-        return self._http
-
-    def _connected(self) -> Http:
-        http = self._open()
-        if self.settings.api_key is None:
-            raise NoKey
-        return http
-
-    async def _ledger(self) -> Runner:
-        """Return what drives jobs, with the ledger open."""
-        self._open()
-        async with self._opening:
-            self._open()  # it may have been closed meanwhile
-            if self._runner is None:
-                runner = self._made(open_database(self.settings.ledger, clock=self._clock.time))
-                try:
-                    await runner.take_over()
-                    runner.watcher.durations = await runner.ledger.durations()
-                except BaseException:
-                    await runner.ledger.close()
-                    raise
-                self._runner = runner
-        return self._runner
-
-    def _made(self, place: Any) -> Runner:
-        http = self._open()
-        database, stem = place
-        ledger = Ledger(database, self.settings.lease, self._books.note)
-        spill = None if stem is None else Spill(stem, ledger.owner)
-        buyer = Buyer(ledger, http, spill, self._clock, self.settings.create_timeout)
-        return Runner(
-            account=account_of(self.settings), settings=self.settings, dispatcher=self._dispatcher, ledger=ledger,
-            http=http, buyer=buyer, schedule=self._schedule, clock=self._clock, stem=stem, budgets=self._budgets,
-        )  # fmt: skip
-
-    async def _reader(self) -> Runner:
-        """Return what reads tasks. What is paid can be read without a ledger too."""
-        self._connected()
-        try:
-            return await self._ledger()
-        except LedgerError as error:
-            log.warning("%s; reading goes on without it", error)
-            if self._without_ledger is None:
-                self._without_ledger = self._made(open_database("memory:", clock=self._clock.time))
-            return self._without_ledger
-
-    async def _buying(self) -> Runner:
-        """Return what drives jobs, ready to buy: the process gives signs of life, and space for answers is taken."""
-        self._connected()
-        runner = await self._ledger()
-        if runner.buyer.spill is not None:
-            try:
-                runner.buyer.spill.prepare()
-            except OSError as error:
-                raise LedgerError(
-                    runner.ledger.database.place,
-                    f"there is no room beside it: {error.strerror}",
-                    "make room on the disk",
-                    "full",
-                ) from error
-        async with self._opening:  # several may buy first at the same time, and the client be closed meanwhile
-            self._open()
-            if self._beating is None or self._beating.done():
-                await runner.ledger.beat()  # what this process holds is its own from here on
-                self._beating = asyncio.create_task(self._beat(runner))
-        for budget in self._budgets:
-            await self._follow_the_books(runner, budget)
-        return runner
-
-    async def _beat(self, runner: Runner) -> None:
-        looking: asyncio.Task[None] | None = None
-        while True:
-            await asyncio.sleep(self.settings.lease / 3)
-            try:
-                await runner.take_over()
-            except Exception as error:  # without signs of life this process would be taken for dead
-                log.warning("a sign of life could not be given: %s", error)
-            if self.settings.callback_url is not None and (looking is None or looking.done()):
-                looking = self._in_background(self._look_into(runner, None))
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-        return task
-
-    async def _leave_ledger(self) -> None:
-        async with self._opening:  # what is being opened just now is closed, too
-            runner = self._runner
-        without, self._without_ledger = self._without_ledger, None
-        if without is not None:
-            await without.watcher.close()
-            await without.ledger.close()
-        if runner is None:
-            return
-        try:
-            await runner.watcher.close()
-            await runner.buyer.answered()
-            others = [*self._background, *([self._beating] if self._beating is not None else [])]
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
-            await runner.buyer.write_again()
-            await runner.ledger.leave()
-            if runner.buyer.spill is not None and not runner.buyer.unwritten:
-                runner.buyer.spill.remove()
-        except LedgerError as error:
-            log.warning("%s", error)
-        finally:
-            self._runner = self._beating = None
-            await runner.ledger.close()
+def opened_by(kie: Kie) -> Opened:
+    """Return what *kie* has open, for what goes by the same clock, or closes it in an order of its own."""
+    return kie._opened
 
 
 def _balance_in(body: dict[str, Any]) -> Decimal:

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from kie_core._answer import code_of
@@ -14,32 +14,31 @@ from kie_core._catalogue import PAUSE, Catalogue, Listing
 from kie_core._catalogue_file import catalogue_path, kept
 from kie_core._errors import NoCatalogue, ReadFailed
 from kie_core._job import Request
+from kie_core._opened import Opened
 from kie_core._overlay import Live, Unreadable, inputs_in, model_of, schema_in
 from kie_core._overlay_file import keep_overlay, kept_overlay, overlay_path
-
-if TYPE_CHECKING:
-    from kie_core._client import Kie
+from kie_core._question import asked
 
 #: Without names a model is asked about again after so long.
 _FRESH: Final = timedelta(days=1)
 
 
-async def fetched_schemas(kie: Kie, names: Sequence[str]) -> dict[str, str]:
+async def fetched_schemas(opened: Opened, names: Sequence[str]) -> dict[str, str]:
     """Do what `Kie.schemas` says."""
-    base_url = kie.settings.base_url
-    kie._connected()
-    listed = {one.model: one for one in await _listed(kie, needed=not names)}
+    base_url = opened.settings.base_url
+    opened.connected()
+    listed = {one.model: one for one in await _listed(base_url, needed=not names)}
     path = overlay_path(base_url, os.environ)
     lives = await asyncio.to_thread(kept_overlay, path, base_url)
-    now = datetime.fromtimestamp(kie._clock.time(), UTC)
+    now = datetime.fromtimestamp(opened.clock.time(), UTC)
     problems: dict[str, str] = {}
     for name in dict.fromkeys(names or [one for one in listed if not _is_fresh(lives.get(one), now)]):
         if not _is_askable(name):
             problems[name] = "it is no model id that can be asked about"
             continue
-        await kie._clock.sleep(PAUSE)  # the list may have been asked for just now, and counts too
+        await opened.clock.sleep(PAUSE)  # the list may have been asked for just now, and counts too
         try:
-            lives[name] = await _live(kie, name, listed.get(name), now)
+            lives[name] = await _live(opened, name, listed.get(name), now)
         except (Unreadable, ReadFailed) as error:
             problems[name] = str(error)
             continue
@@ -48,8 +47,7 @@ async def fetched_schemas(kie: Kie, names: Sequence[str]) -> dict[str, str]:
     return problems
 
 
-async def _listed(kie: Kie, *, needed: bool) -> Sequence[Listing]:
-    base_url = kie.settings.base_url
+async def _listed(base_url: str, *, needed: bool) -> Sequence[Listing]:
     try:
         catalogue: Catalogue = await asyncio.to_thread(kept, catalogue_path(base_url, os.environ), base_url)
     except NoCatalogue:
@@ -59,18 +57,19 @@ async def _listed(kie: Kie, *, needed: bool) -> Sequence[Listing]:
     return catalogue.models
 
 
-async def _live(kie: Kie, name: str, listing: Listing | None, now: datetime) -> Live:
+async def _live(opened: Opened, name: str, listing: Listing | None, now: datetime) -> Live:
     # Source: docs.kie.ai, model discovery pages, read 2026-10-01: slashes of the id stay as they are.
     at = f"/api/v1/models/{quote(name, safe='/')}"
-    document = await kie._asked(Request("GET", f"{at}/schema"), schema_in, pause=PAUSE)
+    seconds = opened.settings.request_timeout
+    document = await asked(opened.connected, Request("GET", f"{at}/schema"), schema_in, seconds, pause=PAUSE)
     if document is None:
         raise Unreadable("Kie has no schema of it")
     try:
         schema, left_out = inputs_in(document)
         price = listing.price_text if listing is not None else None
         if price is None:
-            await kie._clock.sleep(PAUSE)
-            price = await kie._asked(Request("GET", f"{at}/price"), _price_in, pause=PAUSE)
+            await opened.clock.sleep(PAUSE)
+            price = await asked(opened.connected, Request("GET", f"{at}/price"), _price_in, seconds, pause=PAUSE)
         title = name if listing is None else listing.title
         live = Live(name, title, schema, now.isoformat(), price or "", left_out)
         model_of(live)

@@ -5,18 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kie_core._entry import Entry
-from kie_core._errors import BadHandle, JobFailed, SubmitUnknown, WrongState
+from kie_core._errors import BadHandle, JobFailed, NotSent, Refused, SubmitUnknown, WrongState
 from kie_core._job import Job
+from kie_core._opened import Opened
 from kie_core._outcome import Outcome
 from kie_core._pace import Pace
 from kie_core._runner import Runner, still_running
-from kie_core._wait import Schedule
-
-if TYPE_CHECKING:
-    from kie_core._client import Kie
+from kie_core._submit import Judged
+from kie_core._wait import Schedule, wait_seconds
 
 log = logging.getLogger("kie_core")
 
@@ -30,8 +29,10 @@ class Task:
         outcome: What was last seen of it; None: nothing yet.
     """
 
-    def __init__(self, kie: Kie, job: Job, entry: Entry | None, task_id: str | None, *, fresh: bool = False) -> None:
-        self._kie = kie
+    def __init__(
+        self, opened: Opened, job: Job, entry: Entry | None, task_id: str | None, *, fresh: bool = False
+    ) -> None:
+        self._opened = opened
         self._entry = entry
         self._fresh = fresh
         self.job = job
@@ -107,7 +108,7 @@ class Task:
             RuntimeError: The client was closed meanwhile; the task goes on.
             ValueError: ``wait_timeout`` is negative or not a number.
         """
-        seconds = self._kie._wait_seconds(wait_timeout, self.job.model.media)
+        seconds = wait_seconds(wait_timeout, self._opened.settings.wait_timeout, self.job.model.media)
         runner, entry = await self._found()
         async for step in runner.follow(entry, seconds, at_once=not self._fresh, schedule=schedule):
             self._entry = step.entry
@@ -142,7 +143,7 @@ class Task:
         Returns:
             None: it has ended, or was not waited for yet, or questions go by a `Schedule`.
         """
-        runner, entry = self._kie._runner, self._entry
+        runner, entry = self._opened.runner, self._entry
         if runner is None or entry is None or entry.ended or entry.submitted_at is None:
             return None
         return runner.watcher.remaining(entry.plan, entry.submitted_at)
@@ -159,7 +160,7 @@ class Task:
         """
         await self.wait()
         runner, entry = await self._found()
-        target = Path(folder) if folder is not None else self._kie.settings.out
+        target = Path(folder) if folder is not None else self._opened.settings.out
         self._entry, paths = await runner.save(entry, target)
         return paths
 
@@ -177,7 +178,7 @@ class Task:
             return
         self.outcome = outcome
         log.info("job %s: task %s is %s", self.job.id, self.id, outcome.state)
-        self._kie.dispatcher.plugins.observe("job_updated", job=self.job, task_id=self.id, outcome=outcome)
+        self._opened.dispatcher.plugins.observe("job_updated", job=self.job, task_id=self.id, outcome=outcome)
 
     async def _found(self) -> tuple[Runner, Entry]:
         """Return the ledger's entry of this task, or one made of its handle.
@@ -187,7 +188,7 @@ class Task:
             SubmitUnknown: It is unknown whether there is a task.
             WrongState: It was not sent yet.
         """
-        runner = await self._kie._reader()
+        runner = await self._opened.for_reading()
         entry = self._entry
         if entry is None or entry.revision:
             entry = await runner.ledger.get(self.job.id) or entry
@@ -198,10 +199,48 @@ class Task:
             if self.id is None:
                 problem = "it names no task; add the task id that https://kie.ai/logs shows for this job, after a colon"
                 raise BadHandle(self.handle, problem)
-            entry = runner.planner.foreign(self.job, self.id, self._kie._clock.time())
+            entry = runner.planner.foreign(self.job, self.id, self._opened.clock.time())
         self._entry, self.id = entry, entry.task_id
         if entry.state in ("queued", "leased"):
             raise WrongState(entry.id, entry.state, "nothing was sent yet; `Kie.advance` or `Kie.drive` sends it")
         if entry.task_id is None and not entry.ended:
             raise SubmitUnknown(self.handle, entry.reason or f"it is {entry.state} in the ledger")
         return runner, entry
+
+
+def task_of(opened: Opened, job: Job, entry: Entry, judged: Judged | None) -> Task:
+    """Return the task that a submit made of a job, or raise what it came to.
+
+    Args:
+        opened: What the client has open.
+        job: What was to be bought.
+        entry: The job as it stands in the ledger now.
+        judged: What came of the create; None: none was sent by this submit.
+
+    Raises:
+        Refused, NotSent: Nothing was bought.
+        SubmitUnknown: It may have been.
+    """
+    if entry.task_id is not None:
+        return Task(opened, job, entry, entry.task_id, fresh=judged is not None)
+    if isinstance(judged, (Refused, NotSent)):
+        raise judged
+    if entry.state in ("unknown", "submitting", "leased", "abandoned"):
+        hint = getattr(judged, "task_id", None)
+        reason = entry.reason if entry.state == "unknown" else f"it is {entry.state} in the ledger"
+        raise SubmitUnknown(job.handle(hint), reason, getattr(judged, "answer", ""))
+    if entry.outcome is not None and entry.outcome.error is not None:
+        code = entry.outcome.error.code or ""
+        raise Refused(int(code) if code.isdigit() else 0, entry.outcome.error.message)
+    raise NotSent(f"{entry.reason or 'its turn did not come'} ({job.handle()})")
+
+
+async def task_after_all(opened: Opened, job: Job, job_key: str | None) -> Task:
+    """Return the task of a job whose submit was interrupted, or raise what became of it. Raises what `task_of` does."""
+    runner = await opened.with_ledger()
+    entry = await runner.ledger.get(job.id)
+    if entry is None and job_key is not None:
+        entry = await runner.ledger.by_key(runner.account, job_key)
+    if entry is None:
+        raise NotSent("it was interrupted before anything was sent")
+    return task_of(opened, job, entry, None)

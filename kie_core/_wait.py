@@ -22,6 +22,20 @@ WAIT_SECONDS: Final[dict[Media, float]] = {
 }
 
 
+def wait_seconds(said: float | None, setting: float | None, media: Media) -> float:
+    """Return how long a wait lasts: as *said* by the caller, else as set, else by the kind of *media*.
+
+    Raises:
+        ValueError: It is negative or not a number.
+    """
+    seconds = said if said is not None else setting
+    if seconds is None:
+        return WAIT_SECONDS[media]
+    if not seconds >= 0:
+        raise ValueError(f"wait_timeout is {seconds!r}; expected seconds, 0 or more")
+    return seconds
+
+
 @attrs.frozen
 class Schedule:
     """When to ask: after ``first`` seconds, then ``factor`` times later each time, at most ``longest`` seconds apart.

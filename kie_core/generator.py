@@ -14,7 +14,7 @@ import attrs
 
 from kie_core._api_client import result_urls
 from kie_core._budget import Budget
-from kie_core._client import Kie
+from kie_core._client import Kie, opened_by
 from kie_core._config import given_settings, yes_or_no
 from kie_core._errors import ConfigError, InvalidJob, KieError, UnknownModel, WaitTimeout
 from kie_core._job import Job
@@ -144,12 +144,13 @@ class KieGenerator(Held):
             async with self._on_demand.client() as kie:
                 job = await self._decided_aside(kie, model_id, user_inputs)
                 await tell("checked", title=job.model.title, price=self._price(job))
-                end = kie._clock.now() + timeout
+                clock = opened_by(kie).clock
+                end = clock.now() + timeout
                 task = await kie.submit(job, job_key=job_key, budget=budget, wait_timeout=timeout)
                 await tell("accepted", task=task.id)
-                async for outcome in task.updates(max(0.0, end - kie._clock.now())):
+                async for outcome in task.updates(max(0.0, end - clock.now())):
                     await tell.of(outcome)
-                outcome = await task.wait(max(0.0, end - kie._clock.now()))
+                outcome = await task.wait(max(0.0, end - clock.now()))
         except KieError as error:
             whole = attrs.evolve(error, waited=timeout) if isinstance(error, WaitTimeout) else error
             said = error_text(whole, self.language, handle=None if task is None else task.handle)

@@ -242,7 +242,7 @@ def test_many_submitters_together_never_exceed_a_limit(acme_dispatcher, fates, l
         budget = Budget(max_total_rub=Decimal(limit) / 100)
         said = load_settings({"api_key": "sandbox", "ledger": "memory:", "creates_per_10_seconds": 100_000}, environ={})
         async with Kie(settings=said, dispatcher=acme_dispatcher, budget=budget) as kie:
-            runner = await kie._buying()
+            runner = await kie._opened.for_buying()
             runner.buyer.http = Unhurried(fates)
 
             async def submit(number):

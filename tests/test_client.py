@@ -709,7 +709,7 @@ def test_closing_waits_for_creates_of_other_threads(acme):
     with KieBlocking(KEY, transport=Slow(), schedule=QUICK) as kie:
         thread = threading.Thread(target=lambda: tasks.append(kie.submit("acme-sketch", {"prompt": "cat"}).id))
         thread.start()
-        while kie._kie._runner is None or not kie._kie._runner.buyer._on_their_way:
+        while kie._opened.runner is None or not kie._opened.runner.buyer._on_their_way:
             pass
     thread.join(timeout=10)
 
@@ -917,7 +917,7 @@ async def test_a_job_that_was_sent_without_a_key_cannot_be_given_one(fake):
 async def test_a_closed_client_buys_nothing_more(fake):
     """What was left running in the background is told so."""
     async with client(fake) as kie:
-        runner = await kie._buying()
+        runner = await kie._opened.for_buying()
         entry = await kie.enqueue("acme-sketch", {"prompt": "cat"})
     with pytest.raises(RuntimeError, match="closed"):
         await runner.advance(entry.id)
@@ -950,7 +950,7 @@ async def test_when_the_time_of_a_drive_is_up_nothing_more_is_bought(fake, secon
 
 
 def beating():
-    return [task for task in asyncio.all_tasks() if task.get_coro().__qualname__ == "Kie._beat"]
+    return [task for task in asyncio.all_tasks() if task.get_coro().__qualname__ == "Opened._beat"]
 
 
 async def test_who_buys_first_at_the_same_time_as_others_leaves_no_task_behind(fake):
@@ -982,7 +982,7 @@ async def test_a_client_that_is_closed_while_its_ledger_opens_leaves_nothing_ope
 
     with pytest.raises(RuntimeError, match="not open"):
         await buying
-    assert (fake.creates, kie._runner, beating()) == (0, None, [])
+    assert (fake.creates, kie._opened.runner, beating()) == (0, None, [])
 
 
 async def test_a_task_id_is_kept_beside_a_ledger_that_lost_its_job(fake, tmp_path, caplog):
@@ -1017,13 +1017,13 @@ async def test_a_refusal_counts_though_its_process_was_taken_for_dead(fake):
     async with client(fake) as kie:
 
         async def slow(reader, writer):
-            ledger = (await kie._ledger()).ledger
+            ledger = (await kie._opened.with_ledger()).ledger
             [entry] = await ledger.find("submitting")
             await ledger.change(entry, orphaned)
             await answer(reader, writer)
 
         async with fake.server.answering(slow):
-            kie._http._base_url = fake.server.url
+            kie._opened.network()._base_url = fake.server.url
             with pytest.raises(Refused, match="bad"):
                 await kie.submit("acme-sketch", {"prompt": "cat"})
         [entry] = await kie.jobs()

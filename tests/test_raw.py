@@ -22,6 +22,7 @@ from kie_core import (
 )
 from kie_core._cli.inputs import read_inputs
 from kie_core._cli.main import kie as command
+from kie_core._client import as_decided
 from kie_core._convert import plain, structured
 from kie_core._entry import Entry, Plan
 from kie_core._model import model_from_row
@@ -246,7 +247,7 @@ def test_raw_and_price_go_together(acme):
     with pytest.raises(UnknownWire):
         made.job("m", {}, raw=True, wire="dedicated")
     with pytest.raises(TypeError, match="carries its own"):
-        made._decided(made.job("m", {}, raw=True), None, None, raw=True)
+        as_decided(made.job("m", {}, raw=True), None, None, raw=True, price_credits=None)
     assert made.payload("m", {"a": 1}, raw=True).body == {"model": "m", "input": {"a": 1}}
 
 

@@ -164,14 +164,14 @@ async def test_an_error_of_ours_in_one_job_stops_no_other(fake, monkeypatch):
     """It is returned with the rest of what went wrong."""
     async with fake.client() as kie:
         broken, fine = (await kie.submit(MODEL, INPUTS)).job.id, (await kie.submit(MODEL, INPUTS)).job.id
-        step = kie._runner.advance
+        step = kie._opened.runner.advance
 
         async def advance(job):
             if job == broken:
                 raise ZeroDivisionError("ours")
             return await step(job)
 
-        monkeypatch.setattr(type(kie._runner), "advance", lambda self, job, **_: advance(job))
+        monkeypatch.setattr(type(kie._opened.runner), "advance", lambda self, job, **_: advance(job))
         monkeypatch.setattr("kie_core._drive._FAILED_SECONDS", 0.1)
         faults = await kie.drive(broken, fine)
 
@@ -218,7 +218,7 @@ async def test_callbacks_of_jobs_from_before_a_change_of_the_key_are_recognised(
         with pytest.raises(SubmitUnknown):
             await kie.submit(MODEL, INPUTS)
         (unknown,) = await kie.jobs("unknown")
-        address = kie._runner.planner.address_of(unknown)
+        address = kie._opened.runner.planner.address_of(unknown)
         token = address.rpartition("/")[2]
     fake.queries = [{"state": "running", "param": f'{{"callBackUrl": "{address}"}}'}]
     async with Kie(present, **shared) as kie:

@@ -61,7 +61,7 @@ async def test_a_create_that_took_too_long_to_connect_does_not_leave(fake, monke
 async def test_an_intent_of_which_nobody_knows_whether_it_was_written_is_taken_back(fake, monkeypatch, written):
     """The ledger fails while it is written, and when one looks: nothing was sent, and later the job is free again."""
     async with fake.client() as kie:
-        runner = await kie._buying()
+        runner = await kie._opened.for_buying()
         intend = type(runner.ledger).intend
         failing = []
 

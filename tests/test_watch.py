@@ -67,7 +67,7 @@ async def test_an_answer_like_the_last_one_costs_no_transaction(fake):
         task = await kie.submit(MODEL, INPUTS)
         waiting = asyncio.create_task(task.wait())
         await until(lambda: asked(fake) >= 3)
-        transactions = counted(kie._runner.ledger)
+        transactions = counted(kie._opened.runner.ledger)
         before = asked(fake)
         await until(lambda: asked(fake) >= before + 50)
         assert transactions == []
@@ -150,7 +150,7 @@ async def test_with_the_last_who_waits_the_questions_end(fake):
         await asyncio.sleep(0.2)
 
         assert asked(fake) == seen
-        assert kie._runner.watcher._watches == {}
+        assert kie._opened.runner.watcher._watches == {}
 
 
 @pytest.mark.parametrize("seconds", [3600.0, math.inf])
@@ -160,7 +160,7 @@ async def test_news_of_another_part_of_the_program_end_the_wait(fake, seconds):
     async with fake.client(schedule=Schedule(first=seconds, longest=seconds)) as kie:
         task = await kie.submit(MODEL, INPUTS)
         waiting = asyncio.create_task(task.wait())
-        await until(lambda: kie._runner.watcher._watches)
+        await until(lambda: kie._opened.runner.watcher._watches)
         fake.queries = [{"state": "succeeded"}]
         await (await kie.task(task.job.id)).status()
 
@@ -204,14 +204,14 @@ async def test_who_bought_while_the_client_was_closed_does_not_wait_for_ever(fak
 
     with pytest.raises(RuntimeError, match="not open"):
         await asyncio.wait_for(buying, 10)
-    assert kie._runner is None
+    assert kie._opened.runner is None
 
 
 async def test_who_begins_to_wait_when_the_client_was_closed_is_told(fake):
     """Also who had come in before: nothing wakes a scheduler that has stopped."""
     async with fake.client() as kie:
         task = await kie.submit(MODEL, INPUTS)
-        entry, runner = await kie.entry(task.job.id), kie._runner
+        entry, runner = await kie.entry(task.job.id), kie._opened.runner
 
     with pytest.raises(RuntimeError, match="the client was closed"):
         await asyncio.wait_for(anext(runner.follow(entry, math.inf, at_once=True)), 10)
@@ -225,7 +225,7 @@ async def test_many_jobs_that_run_are_no_task_each(fake):
     async with fake.client(concurrency=1000, schedule=Schedule(first=600.0, longest=600.0)) as kie:
         jobs = [(await kie.submit(MODEL, INPUTS)).job.id for _ in range(200)]
         driving = asyncio.create_task(kie.drive(*jobs))
-        await until(lambda: len(kie._runner.watcher._watches) == len(jobs))
+        await until(lambda: len(kie._opened.runner.watcher._watches) == len(jobs))
         crew = [task for task in asyncio.all_tasks() if "Scheduler" in task.get_coro().__qualname__]
 
         assert len(crew) <= CREW < len(jobs)
@@ -250,7 +250,7 @@ async def test_all_questions_together_stay_within_the_budget(fake):
     """Many jobs are asked about less often each."""
     async with fake.client(polls_per_second=10, clock=StillClock(), schedule=Schedule(first=1, spread=0)) as kie:
         task = await kie.submit(MODEL, INPUTS)
-        runner = await kie._ledger()
+        runner = await kie._opened.with_ledger()
         plan = (await kie.entry(task.job.id)).plan
         assert runner.watcher.wait_for(plan, 1_700_000_000.0) == 1
 
@@ -262,7 +262,7 @@ async def test_all_questions_together_stay_within_the_budget(fake):
 async def test_a_crowd_is_asked_less_often_and_one_that_kie_calls_less_still(fake):
     """A question that hardly matters is not worth much."""
     async with fake.client(schedule=Pace(), clock=StillClock(), polls_per_second=100_000) as kie:
-        watcher = (await kie._ledger()).watcher
+        watcher = (await kie._opened.with_ledger()).watcher
 
         assert watcher._worth(Pace()) == USUAL
         watcher._watches = dict.fromkeys(map(str, range(5000)))
@@ -343,7 +343,7 @@ async def test_while_kie_says_later_a_drive_asks_nothing_either(fake, raw_server
     async with fake.client() as kie:
         tasks = [await kie.submit(MODEL, INPUTS) for _ in range(20)]
         async with raw_server.answering(limited):
-            kie._http._base_url = raw_server.url
+            kie._opened.network()._base_url = raw_server.url
             with pytest.raises(ReadFailed, match="slow"):
                 await tasks[0].status()
             assert await kie.drive(*(task.job.id for task in tasks), wait_timeout=0.5) == {}
@@ -360,13 +360,13 @@ async def test_what_was_learned_is_there_at_the_next_start(fake, tmp_path):
     async with fake.client(ledger=place, schedule=Pace()) as kie:
         task = await kie.submit(MODEL, INPUTS)
         plan = (await kie.entry(task.job.id)).plan
-        first = kie._runner.watcher.remaining(plan, time.time())
+        first = kie._opened.runner.watcher.remaining(plan, time.time())
         for _ in range(6):
             entry = await kie.entry((await kie.submit(MODEL, INPUTS)).job.id)
-            await kie._runner.judged(entry, _succeeded(8.0))
-        learned = kie._runner.watcher.remaining(plan, time.time())
+            await kie._opened.runner.judged(entry, _succeeded(8.0))
+        learned = kie._opened.runner.watcher.remaining(plan, time.time())
     async with fake.client(ledger=place, schedule=Pace()) as kie:
-        runner = await kie._ledger()
+        runner = await kie._opened.with_ledger()
 
         assert runner.watcher.remaining(plan, time.time()) == pytest.approx(learned, rel=0.01)
     assert 7 < learned < 16 < first

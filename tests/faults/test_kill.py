@@ -230,7 +230,7 @@ async def test_no_kill_loses_a_job_or_buys_it_twice(fleet, world, shared_place, 
         assert not unknown & made.keys(), "a callback named its task"
     await assert_true_books(fleet.kie)
     assert_sound(shared_place)
-    living = (await fleet.kie._ledger()).ledger.owner
+    living = (await fleet.kie._opened.with_ledger()).ledger.owner
     assert {path.name.rpartition("-")[2] for path in tmp_path.glob("*.spill-*")} <= {living}, "the dead leave none"
 
     for key in unknown:  # what a person does with the vendor's list of tasks

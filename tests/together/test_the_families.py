@@ -326,7 +326,7 @@ async def test_an_answer_that_is_the_result_is_read_without_asking_again(scene, 
 async def test_a_process_that_dies_after_the_answer_leaves_the_result_in_the_ledger(scene):
     """The answer was committed with the end of the intent; `recover` reads it there."""
     async with scene.client() as kie:
-        runner = await kie._buying()
+        runner = await kie._opened.for_buying()
         entry = await runner.add(runner.planner.planned(kie.job(STYLE, STYLE_INPUTS)))
         leased = await runner.ledger.claim(entry, interval=0.0, most=9)
         await runner.buyer.buy(leased, runner.planner.request_of(entry), ())
@@ -393,7 +393,7 @@ async def test_a_result_that_the_ledger_does_not_take_is_put_beside_it(scene, mo
         with a_ledger_that_takes_no_answer(monkeypatch):
             task = await kie.submit(job)
             assert (await task.wait()).artifacts[0].text
-        runner = await kie._buying()
+        runner = await kie._opened.for_buying()
         path, (spilt,) = next(iter(left_behind(runner.stem)))
         assert json.loads(spilt.record)["data"]["result"]
         left = path.read_bytes()
@@ -426,7 +426,7 @@ async def test_an_answer_that_the_ledger_takes_later_is_booked_once(scene, monke
 async def test_a_process_that_dies_before_the_answer_leaves_an_unknown_job(scene):
     """Between intent and commit: the price stays reserved, nobody is asked, nothing is sent."""
     async with scene.client() as kie:
-        runner = await kie._buying()
+        runner = await kie._opened.for_buying()
         entry = await runner.add(runner.planner.planned(kie.job(STYLE, STYLE_INPUTS)))
         await runner.ledger.intend(await runner.ledger.claim(entry, interval=0.0, most=9))
         await runner.ledger.change(await runner.ledger.get(entry.id), orphaned)
@@ -505,7 +505,7 @@ async def test_a_copy_whose_process_died_is_taken_up_again(scene):
     """Between intent and commit: it is known by what it asks."""
     async with scene.client() as kie:
         video = await a_video(kie)
-        runner = await kie._buying()
+        runner = await kie._opened.for_buying()
         entry = await runner.add(runner.planner.planned(await kie.prepare("veo-1080p", {"task": video.handle})))
         leased = await runner.ledger.claim(entry, interval=0.0, most=9)
         await runner.ledger.intend(leased)
