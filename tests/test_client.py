@@ -7,17 +7,10 @@ import contextlib
 import json
 import logging
 import math
-import os
 import re
 import sqlite3
-import subprocess
-import sys
-import threading
-import time
 
-import httpx
 import pytest
-import stamina
 
 from kie_core import (
     Budget,
@@ -27,15 +20,12 @@ from kie_core import (
     JobKeyTaken,
     Kie,
     KieBlocking,
-    LedgerError,
     Maintenance,
-    NoCatalogue,
     NoKey,
     NotSent,
     Outcome,
     OverBudget,
     PluginFailed,
-    ReadFailed,
     ReadRefused,
     Refused,
     Schedule,
@@ -47,11 +37,9 @@ from kie_core import (
     load_settings,
 )
 from kie_core._entry import orphaned
-from kie_core._file_client import FileClient
-from kie_core._ledger import Ledger
-from kie_core._runner import Runner
 
 pytestmark = pytest.mark.anyio
+
 KEY = "0123456789abcdef0123456789abcdef"
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 50
 QUICK = Schedule(first=0.01, longest=0.02)
@@ -70,25 +58,6 @@ async def test_generate_submits_waits_and_saves(fake, tmp_path):
     assert fake.creates == 1
     assert task.outcome.state == "succeeded"
     assert [path.read_bytes() for path in paths] == [PNG]
-
-
-async def test_all_that_a_client_saves_comes_by_one_client_for_files(fake, tmp_path, monkeypatch):
-    """Ten results do not make ten TLS contexts; it is closed with the client."""
-    made = []
-
-    class Noted(FileClient):
-        def __init__(self, **settings):
-            super().__init__(**settings)
-            made.append(self)
-
-    monkeypatch.setattr("kie_core._file_client.FileClient", Noted)
-    async with client(fake) as kie:
-        tasks = [await kie.generate("acme-sketch", {"prompt": f"cat {number}"}) for number in range(3)]
-        paths = [await task.save(tmp_path) for task in tasks]
-        assert not made[0]._closed
-
-    assert len({path for some in paths for path in some}) == 3
-    assert [files._closed for files in made] == [True]
 
 
 async def test_submit_returns_a_handle_at_once_and_attach_resumes_it(fake):
@@ -316,14 +285,6 @@ async def test_half_an_answer_with_a_task_id_gives_a_handle_that_can_be_read(fak
     assert outcome.state == "succeeded"
 
 
-async def test_a_client_is_opened_once_at_a_time(fake):
-    """Two blocks on one object would close each other's connections."""
-    async with client(fake) as kie:
-        with pytest.raises(RuntimeError, match="open already"):
-            async with kie:
-                pass
-
-
 async def test_a_caller_who_is_cancelled_already_buys_nothing(fake):
     """The cancellation was there before the first byte."""
     async with client(fake) as kie:
@@ -370,37 +331,6 @@ async def test_many_jobs_at_once(fake):
     assert len({task.handle for task in tasks}) == 20
 
 
-async def test_credits(fake):
-    """Decimals are exact."""
-    async with client(fake) as kie:
-        assert str(await kie.credits()) == "12.5"
-
-
-async def test_questions_are_repeated_creates_are_not(acme, raw_server, http_bytes):
-    """A 502 twice, then the balance."""
-    answers = [http_bytes("<html>", status="502 Bad Gateway")] * 2 + [http_bytes('{"code": 200, "data": 3}')]
-
-    async def behave(reader, writer):
-        writer.write(answers[len(raw_server.received) - 1])
-
-    async with raw_server.answering(behave), Kie(KEY, base_url=raw_server.url) as kie:
-        with stamina.set_testing(True, attempts=3):
-            assert await kie.credits() == 3
-
-    assert len(raw_server.received) == 3
-
-
-async def test_a_balance_that_is_none_is_a_failed_question(acme, raw_server, http_bytes):
-    """True is not a number of credits."""
-
-    async def behave(reader, writer):
-        writer.write(http_bytes('{"code": 200, "data": true}'))
-
-    async with raw_server.answering(behave), Kie(KEY, base_url=raw_server.url) as kie:
-        with stamina.set_testing(True, attempts=1), pytest.raises(ReadFailed):
-            await kie.credits()
-
-
 COUNTED = """
 from kie_core import hookimpl
 asked = []
@@ -430,91 +360,6 @@ async def test_a_plugin_is_asked_for_its_models_once_per_process(install):
         assert len(kie_counted_test.asked) == 1
 
 
-def listing_kie(*answers, **settings):
-    """A client of a Kie that gives one answer after the other, the last for ever; and what it was asked."""
-    asked, left = [], list(answers)
-
-    def answer(request):
-        asked.append(request)
-        given = left.pop(0) if len(left) > 1 else left[0]
-        return httpx.Response(200, **({"content": given} if isinstance(given, bytes) else {"json": given}))
-
-    return Kie(transport=httpx.MockTransport(answer), **settings), asked
-
-
-LISTED = {"code": 200, "data": {"total": 1, "models": [{"model": "z-image", "description": f"the key is {KEY}"}]}}
-
-
-async def test_the_catalogue_is_asked_for_and_kept(tmp_path):
-    """One free question without a filter; then nobody is asked and no key is needed, in any process."""
-    kie, asked = listing_kie(LISTED, api_key=KEY)
-
-    async with kie:
-        fetched = await kie.catalogue(refresh=True)
-    async with Kie() as other:
-        assert await other.catalogue() == fetched
-
-    assert [one.model for one in fetched.models] == ["z-image"]
-    assert abs(fetched.fetched_at.timestamp() - time.time()) < 60
-    assert [(one.method, one.url.path, str(one.url.query)) for one in asked] == [("GET", "/api/v1/models", "b''")]
-    assert asked[0].headers["Authorization"] == f"Bearer {KEY}"
-    assert KEY not in repr(fetched)
-
-
-async def test_the_catalogue_is_of_one_base_url(tmp_path):
-    """Another gateway has another list."""
-    kie, _ = listing_kie(LISTED, api_key=KEY)
-    async with kie:
-        await kie.catalogue(refresh=True)
-        async with Kie(base_url="http://127.0.0.1:9") as other:
-            with pytest.raises(NoCatalogue):
-                await other.catalogue()
-
-
-async def test_a_list_that_cannot_be_read_is_asked_for_again():
-    """Three times; what was kept before stays."""
-    odd = {"code": 200, "data": {"models": "all"}}
-    kie, asked = listing_kie(LISTED, odd, LISTED, odd, b'{"code": 200, "data": NaN}', odd, api_key=KEY)
-
-    async with kie:
-        with stamina.set_testing(True, attempts=3):
-            first = await kie.catalogue(refresh=True)
-            second = await kie.catalogue(refresh=True)
-            with pytest.raises(ReadFailed):
-                await kie.catalogue(refresh=True)
-        assert await kie.catalogue() == second
-
-    assert first.models == second.models
-    assert len(asked) == 6
-
-
-async def test_who_may_not_ask_for_the_catalogue_is_told():
-    """Without a key nothing is sent; with a wrong one there is one question."""
-    kie, asked = listing_kie({"code": 401, "msg": "no"}, api_key=KEY)
-    async with kie, Kie() as keyless:
-        with pytest.raises(Unauthorized):
-            await kie.catalogue(refresh=True)
-        with pytest.raises(NoKey):
-            await keyless.catalogue(refresh=True)
-
-    assert len(asked) == 1
-
-
-async def test_a_catalogue_that_cannot_be_kept_is_handed_out_all_the_same(tmp_path, monkeypatch, caplog):
-    """It was asked for; a warning names the place."""
-    occupied = tmp_path / "file"
-    occupied.write_text("")
-    monkeypatch.setenv("KIE_CACHE_DIR", str(occupied))
-    kie, _ = listing_kie(LISTED, api_key=KEY)
-
-    async with kie:
-        assert len((await kie.catalogue(refresh=True)).models) == 1
-        with pytest.raises(NoCatalogue):
-            await kie.catalogue()
-
-    assert f"cannot be kept in {occupied}" in caplog.text
-
-
 async def test_the_payload_is_what_would_be_sent(fake):
     """Looked at before, compared with what went out."""
     async with client(fake, callback_url="https://bot.example/cb") as kie:
@@ -532,34 +377,6 @@ async def test_the_payload_is_what_would_be_sent(fake):
         "dedicated",
         {"prompt": "cat"},
     )
-
-
-async def test_a_callers_transport_is_used_and_left_open(acme):
-    """It is the caller's."""
-    seen = []
-
-    class Transport(httpx.AsyncBaseTransport):
-        closed = False
-
-        async def handle_async_request(self, request):
-            seen.append(request.url.path)
-            return httpx.Response(200, json={"code": 200, "data": {"taskId": "t1"}})
-
-        async def aclose(self):
-            self.closed = True
-
-    transport = Transport()
-    async with Kie(KEY, transport=transport) as kie:
-        await kie.submit("acme-sketch", {"prompt": "cat"})
-
-    assert seen == ["/acme/create"]
-    assert not transport.closed
-
-
-async def test_a_client_that_is_not_open_says_how_to_open_it(acme):
-    """The usual slip."""
-    with pytest.raises(RuntimeError, match="async with"):
-        await Kie(KEY).submit("acme-sketch", {"prompt": "cat"})
 
 
 def test_an_unknown_setting_is_an_error():
@@ -586,159 +403,6 @@ async def test_nothing_shows_the_key(fake, caplog):
             await kie.submit("acme-sketch", {"prompt": "cat"})
 
     assert KEY not in f"{caplog.text} {caught.value} {caught.value!r} {kie!r} {kie.settings!r} {vars(kie)!r}"
-
-
-def test_two_runs_of_asyncio_in_one_process(install, acme_source):
-    """A client is bound to no global: each run may have its own, or the same object in turn."""
-    install("kie-acme", {"acme": "kie_runs_test"}, {"kie_runs_test": acme_source})
-
-    class Transport(httpx.AsyncBaseTransport):
-        async def handle_async_request(self, request):
-            return httpx.Response(200, json={"code": 200, "data": {"taskId": "t1"}})
-
-    kie = Kie(KEY, transport=Transport(), ledger="memory:")
-
-    async def once():
-        async with kie:
-            return (await kie.submit("acme-sketch", {"prompt": "cat"})).id
-
-    assert [asyncio.run(once()), asyncio.run(once())] == ["t1", "t1"]
-
-    async def together():
-        async with kie:
-            return len(await asyncio.gather(*(kie.enqueue("acme-sketch", {"prompt": "cat"}) for _ in range(3))))
-
-    assert [asyncio.run(together()), asyncio.run(together())] == [3, 3]
-
-
-class Scripted(httpx.AsyncBaseTransport):
-    """Answers a create, then running, then succeeded; usable from any loop."""
-
-    def __init__(self):
-        self.asked = 0
-        self.made = 0
-
-    async def handle_async_request(self, request):
-        if request.method == "POST":
-            self.made += 1
-            return httpx.Response(200, json={"code": 200, "data": {"taskId": f"t{self.made}"}})
-        if request.url.path.endswith("credit"):
-            return httpx.Response(200, json={"code": 200, "data": 7})
-        self.asked += 1
-        state = {"state": "running"} if self.asked % 2 else {"state": "succeeded", "urls": ["https://e.com/a.png"]}
-        return httpx.Response(200, json={"code": 200, "data": state})
-
-
-def blocking():
-    return KieBlocking(KEY, transport=Scripted(), schedule=QUICK, creates_per_10_seconds=10_000)
-
-
-def test_the_blocking_client_does_the_same(acme):
-    """generate, submit, updates, status, attach, credits, payload, models."""
-    with blocking() as kie:
-        task = kie.generate("acme-sketch", {"prompt": "cat"})
-        again = kie.attach(kie.submit("acme-sketch", {"prompt": "cat"}).handle)
-
-        assert task.outcome.urls == ("https://e.com/a.png",)
-        assert [outcome.state for outcome in again.updates()] == ["running", "succeeded"]
-        assert again.status().state == "succeeded"  # the first end counts, whatever comes later
-        assert kie.credits() == 7
-        assert kie.payload("acme-sketch", {"prompt": "cat"}).body == {"text": "cat"}
-        assert kie.models("acme")[0].id == "acme-sketch"
-
-
-async def test_the_blocking_client_works_inside_a_running_loop(acme):
-    """Notebooks."""
-    with blocking() as kie:
-        assert kie.credits() == 7
-
-
-def test_the_blocking_client_serves_many_threads(acme):
-    """A web server's workers share one."""
-    states = []
-    with blocking() as kie:
-        threads = [
-            threading.Thread(target=lambda: states.append(kie.submit("acme-sketch", {"prompt": "cat"}).id))
-            for _ in range(10)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-    assert len(set(states)) == 10
-
-
-def test_the_blocking_client_leaves_no_thread_behind(acme):
-    """Closed is closed."""
-    with blocking() as kie:
-        kie.credits()
-        assert any(thread.name == "kie" for thread in threading.enumerate())
-
-    assert not any(thread.name == "kie" for thread in threading.enumerate())
-    with pytest.raises(RuntimeError, match="with KieBlocking"):
-        kie.credits()
-
-
-def test_updates_that_are_not_read_to_the_end_are_closed(acme):
-    """A loop with a break."""
-    with blocking() as kie:
-        for outcome in kie.submit("acme-sketch", {"prompt": "cat"}).updates():
-            assert outcome.state == "running"
-            break
-
-
-def test_not_sent_is_raised_as_such(acme):
-    """Nothing listens there."""
-    with KieBlocking(KEY, base_url="http://127.0.0.1:9") as kie, pytest.raises(NotSent):
-        kie.submit("acme-sketch", {"prompt": "cat"}, wait_timeout=0)
-
-
-class Slow(Scripted):
-    """Takes its time for a create."""
-
-    async def handle_async_request(self, request):
-        if request.method == "POST":
-            await asyncio.sleep(0.3)
-        return await super().handle_async_request(request)
-
-
-def test_closing_waits_for_creates_of_other_threads(acme):
-    """They get their task, not an endless wait."""
-    tasks = []
-    with KieBlocking(KEY, transport=Slow(), schedule=QUICK) as kie:
-        thread = threading.Thread(target=lambda: tasks.append(kie.submit("acme-sketch", {"prompt": "cat"}).id))
-        thread.start()
-        while kie._opened.runner is None or not kie._opened.runner.buyer._on_their_way:
-            pass
-    thread.join(timeout=10)
-
-    assert tasks == ["t1"]
-
-
-def test_ctrl_c_during_a_create_waits_for_the_answer_and_names_the_task(acme):
-    """A real signal, in a process of its own."""
-    code = """
-import os, signal, threading, time
-from kie_core import Interrupted, KieBlocking
-import httpx, asyncio
-class Slow(httpx.AsyncBaseTransport):
-    async def handle_async_request(self, request):
-        threading.Thread(target=lambda: (time.sleep(0.1), os.kill(os.getpid(), signal.SIGINT))).start()
-        await asyncio.sleep(0.5)
-        return httpx.Response(200, json={"code": 200, "data": {"taskId": "t1"}})
-with KieBlocking("0123456789abcdef", transport=Slow()) as kie:
-    try:
-        kie.submit("acme-sketch", {"prompt": "a"})
-    except Interrupted as interrupt:
-        print(interrupt.handle)
-"""
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environ, check=False, timeout=60
-    )
-
-    assert done.stdout.strip().endswith(":t1"), done.stderr
 
 
 # --- keys, budgets, the ledger -----------------------------------------------------------
@@ -799,20 +463,6 @@ async def test_one_price_has_a_limit_of_its_own(fake):
             await kie.submit("acme-sketch", {"prompt": "cat"})
 
     assert fake.creates == 0
-
-
-async def test_a_ledger_that_cannot_be_written_stops_a_purchase_and_no_reading(fake, tmp_path):
-    """Nothing is sent without it; what was paid is read without it."""
-    broken = tmp_path / "ledger.sqlite"
-    broken.write_bytes(b"this is no database" * 100)
-    async with client(fake) as kie:
-        handle = (await kie.submit("acme-sketch", {"prompt": "cat"})).handle
-    async with client(fake, ledger=str(broken)) as kie:
-        with pytest.raises(LedgerError, match="move .* away"):
-            await kie.submit("acme-sketch", {"prompt": "cat"})
-        assert (await kie.attach(handle).wait()).state == "succeeded"
-
-    assert fake.creates == 1
 
 
 async def test_a_queued_job_waits_for_whoever_drives_it(fake, tmp_path):
@@ -914,18 +564,6 @@ async def test_a_job_that_was_sent_without_a_key_cannot_be_given_one(fake):
     assert fake.creates == 1
 
 
-async def test_a_closed_client_buys_nothing_more(fake):
-    """What was left running in the background is told so."""
-    async with client(fake) as kie:
-        runner = await kie._opened.for_buying()
-        entry = await kie.enqueue("acme-sketch", {"prompt": "cat"})
-    with pytest.raises(RuntimeError, match="closed"):
-        await runner.advance(entry.id)
-    await runner.ledger.close()
-
-    assert fake.creates == 0
-
-
 @pytest.mark.parametrize("seconds", [-1, math.nan])
 async def test_a_drive_that_would_end_before_it_begins_or_never_is_refused(fake, seconds):
     """A time that is no time is said to be none, before anything is bought."""
@@ -947,42 +585,6 @@ async def test_when_the_time_of_a_drive_is_up_nothing_more_is_bought(fake, secon
         states = sorted(entry.state for entry in await kie.jobs())
 
     assert (fake.creates, states[:3]) == (1, ["queued"] * 3)
-
-
-def beating():
-    return [task for task in asyncio.all_tasks() if task.get_coro().__qualname__ == "Opened._beat"]
-
-
-async def test_who_buys_first_at_the_same_time_as_others_leaves_no_task_behind(fake):
-    """One sign of life for all of them, and none after the client was closed."""
-    async with client(fake) as kie:
-        await asyncio.gather(*(kie.enqueue("acme-sketch", {"prompt": "cat"}) for _ in range(5)))
-        assert len(beating()) == 1
-
-    assert beating() == []
-
-
-@pytest.mark.parametrize("slow", ["take_over", "durations", "beat"])
-async def test_a_client_that_is_closed_while_its_ledger_opens_leaves_nothing_open(fake, monkeypatch, slow):
-    """Nothing is bought after that, and nobody works on behind its back."""
-    began, go_on = asyncio.Event(), asyncio.Event()
-    place = Runner if slow == "take_over" else Ledger
-    real = getattr(place, slow)
-
-    async def slowly(self):
-        began.set()
-        await go_on.wait()
-        return await real(self)
-
-    monkeypatch.setattr(place, slow, slowly)
-    async with client(fake) as kie:
-        buying = asyncio.create_task(kie.submit("acme-sketch", {"prompt": "cat"}))
-        await began.wait()
-        asyncio.get_running_loop().call_later(0.05, go_on.set)
-
-    with pytest.raises(RuntimeError, match="not open"):
-        await buying
-    assert (fake.creates, kie._opened.runner, beating()) == (0, None, [])
 
 
 async def test_a_task_id_is_kept_beside_a_ledger_that_lost_its_job(fake, tmp_path, caplog):
