@@ -12,6 +12,7 @@ from kie_core._addresses import is_own
 from kie_core._entry import Entry
 from kie_core._errors import ConfigError, JobKeyTaken
 from kie_core._file_client import place_of
+from kie_core._http import Http
 from kie_core._job import Job
 from kie_core._opened import Opened
 from kie_core._plan import account_of, with_addresses
@@ -31,14 +32,15 @@ class SharedUploads:
 
     def __init__(self, opened: Opened) -> None:
         self._opened = opened
-        self._uploading: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        #: By connections, too: after a fork there are others, and nobody ends here what the parent uploads.
+        self._uploading: WeakValueDictionary[tuple[Http, str], asyncio.Lock] = WeakValueDictionary()
 
     async def upload(self, source: Source, name: str | None, on_progress: OnProgress | None, *, reuse: bool) -> Upload:
         """Upload a file, or return an earlier upload of the same content. Takes and raises what `Kie.upload` does."""
         uploader = self._uploader()
         if not reuse:
             return await uploader.upload(source, name=name, on_progress=on_progress, reuse=False)
-        lock = self._uploading.setdefault(source.stand_in, asyncio.Lock())
+        lock = self._uploading.setdefault((self._opened.network(), source.stand_in), asyncio.Lock())
         async with lock:  # a hundred jobs with the same picture wait for one upload
             return await uploader.upload(source, name=name, on_progress=on_progress)
 

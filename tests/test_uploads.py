@@ -8,9 +8,11 @@ import hashlib
 import io
 import json
 import os
+import sys
 import threading
 import time
 import tracemalloc
+from asyncio.subprocess import PIPE
 from datetime import timedelta
 from pathlib import Path
 
@@ -404,6 +406,40 @@ async def test_many_jobs_with_the_same_file_wait_for_one_upload(client, host, fa
         await asyncio.gather(*(kie.submit(picture, {"prompt": str(at), "image": PNG}) for at in range(5)))
 
     assert (host.count, fake_vendor.creates) == (1, 5)
+
+
+FORKS = """
+import asyncio, json, os, sys
+from kie_core import Kie
+
+PNG = bytes.fromhex(sys.argv[2])
+kie = Kie(**json.loads(sys.argv[1]))
+loop = asyncio.new_event_loop()
+loop.run_until_complete(kie.__aenter__())
+uploading = loop.create_task(kie.upload(PNG))
+loop.run_until_complete(asyncio.to_thread(sys.stdin.readline))  # the host has begun to read it
+child = os.fork()
+if not child:
+    other = asyncio.new_event_loop()
+    print(other.run_until_complete(asyncio.wait_for(kie.upload(PNG), 20)).url, flush=True)
+    os._exit(0)
+os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+async def test_a_forked_client_does_not_wait_for_an_upload_of_its_parent(host):
+    """Nobody in the child would ever end that."""
+    host.slow = True
+    settings = {"api_key": "0123456789abcdef", "base_url": host.url, "upload_url": host.url}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "ignore", "-c", FORKS, json.dumps(settings), PNG.hex(), stdin=PIPE, stdout=PIPE
+    )
+    await host.began.wait()
+    host.slow = False
+    out, _ = await process.communicate(b"\n")
+
+    assert (process.returncode, out.split()) == (0, [host.urls[0].encode()])
 
 
 async def test_a_text_is_the_same_only_under_the_same_kind_of_name(client, host, tmp_path):
