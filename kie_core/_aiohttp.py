@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import httpx_aiohttp
@@ -23,6 +23,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     def __init__(self, context: Context) -> None:
         self._context = context
         self._inner: httpx_aiohttp.AiohttpTransport | None = None
+        self._connector: _Connector | None = None
         self._closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -41,6 +42,11 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         assert isinstance(response.stream, httpx.AsyncByteStream)
         response.stream = _Stream(response.stream)
         return response
+
+    def distrust(self) -> None:
+        """Use nothing again that is idle now: on one of these an answer came to a question that was not asked."""
+        if self._connector is not None:
+            self._connector.doubted = True
 
     async def aclose(self) -> None:
         self._closed = True
@@ -62,10 +68,28 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             raise httpx.ConnectError(f"aiohttp knows no {proxy.url.scheme} proxies")
 
         def session() -> aiohttp.ClientSession:
-            connector = aiohttp.TCPConnector(limit=PLACES, keepalive_timeout=IDLE_SECONDS, ssl=context)
-            return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+            self._connector = _Connector(limit=PLACES, keepalive_timeout=IDLE_SECONDS, ssl=context)
+            return aiohttp.ClientSession(connector=self._connector, cookie_jar=aiohttp.DummyCookieJar())
 
         return httpx_aiohttp.AiohttpTransport(verify=context, proxy=proxy, client=session)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Uses no connection again on which more came than was asked for: the library does not look once it is idle.
+
+    Attributes:
+        doubted: None that is idle is to be used.
+    """
+
+    doubted = False
+
+    async def _get(self, *asked: Any, **more: Any) -> Any:
+        while (kept := await super()._get(*asked, **more)) is not None:
+            if not self.doubted and kept.protocol is not None and not kept.protocol.should_close:
+                return kept
+            kept.close()
+        self.doubted = False
+        return None
 
 
 class _Stream(httpx.AsyncByteStream):

@@ -90,11 +90,13 @@ class Http:
         self.context = Context()
         self._files: FileClient | None = None
         hush()
-        transport = transport if transport is not None else for_questions(library, self.context)
+        self._asking = for_questions(library, self.context) if transport is None else None
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": f"kie-core/{version}"}
         if key is not None:
             headers["Authorization"] = f"Bearer {key.reveal()}"
-        self._client = httpx.AsyncClient(transport=transport, headers=headers, timeout=None, follow_redirects=False)
+        self._client = httpx.AsyncClient(
+            transport=self._asking or transport, headers=headers, timeout=None, follow_redirects=False
+        )
 
     def url(self, request: Request) -> str:
         """Return the whole URL of *request*; a path prefix of the base URL is kept."""
@@ -163,6 +165,11 @@ class Http:
             raise ReadFailed(f"no answer within {seconds:g} s") from None
         except Exception as error:  # a caller's transport may raise anything
             raise ReadFailed(f"{said(error)} ({self._base_url})") from None
+
+    def distrust(self) -> None:
+        """Ask the next questions on new connections: an answer came that belongs to another one."""
+        if self._asking is not None:
+            self._asking.distrust()
 
     def files(self, seconds: float) -> FileClient:
         """Return what fetches files, one for all of them, to be closed with this. Call it in the event loop.

@@ -13,11 +13,14 @@ import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.request import getproxies, proxy_bypass
 
 from kie_core._errors import ConfigError
 from kie_core._library import httpx
+
+if TYPE_CHECKING:
+    from kie_core._aiohttp import AiohttpTransport
 
 #: How many questions are in flight at once.
 PLACES: Final = 32
@@ -27,7 +30,7 @@ CONNECT_SECONDS: Final = 10.0
 IDLE_SECONDS: Final = 30.0
 
 
-def for_questions(library: str, context: Context) -> httpx.AsyncBaseTransport:
+def for_questions(library: str, context: Context) -> StackTransport | AiohttpTransport:
     """Return what carries questions.
 
     Raises:
@@ -65,8 +68,8 @@ class Context:
 class StackTransport(httpx.AsyncBaseTransport):
     """A fixed number of places, each a transport of one connection; idle ones wait on a stack per origin.
 
-    A connection is used again only after a whole answer: what state any other is in, nobody knows. Honours HTTP_PROXY,
-    HTTPS_PROXY, ALL_PROXY and NO_PROXY, which a transport given to the library does not.
+    A connection is used again only after a whole answer, and nothing more: what state any other is in, nobody knows.
+    Honours HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, which a transport given to the library does not.
     """
 
     def __init__(self, places: int, context: Context, *, keep_alive: bool = True) -> None:
@@ -77,11 +80,14 @@ class StackTransport(httpx.AsyncBaseTransport):
             max_connections=1, max_keepalive_connections=int(keep_alive), keepalive_expiry=IDLE_SECONDS
         )
         self._closed = False
+        self._doubted = -math.inf
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         await self._places.acquire()
         try:
             idle = self._idle_for(request.url)
+            while idle and idle[-1].used <= self._doubted:
+                await idle.pop().aclose()
             one = idle.pop() if idle else _Connection(self._transport(request.url))
         except BaseException:
             self._places.release()
@@ -89,7 +95,7 @@ class StackTransport(httpx.AsyncBaseTransport):
 
         async def give_back(*, whole: bool) -> None:
             try:
-                if whole and not self._closed:
+                if whole and not self._closed and not one.has_more():
                     one.used = time.monotonic()
                     idle.append(one)
                     if one.used - idle[0].used > IDLE_SECONDS:  # of a burst, long ago: the server has closed it too
@@ -107,6 +113,10 @@ class StackTransport(httpx.AsyncBaseTransport):
         assert isinstance(response.stream, httpx.AsyncByteStream)
         response.stream = _GivingBack(response.stream, give_back)
         return response
+
+    def distrust(self) -> None:
+        """Use nothing again that is idle now: on one of these an answer came to a question that was not asked."""
+        self._doubted = time.monotonic()
 
     async def aclose(self) -> None:
         """Close what is idle, now, and what is in use when it is given back."""
@@ -146,12 +156,40 @@ class _Connection:
     def __init__(self, transport: httpx.AsyncHTTPTransport) -> None:
         self._transport = transport
         self._stream: Any = None
+        self._spoken_on: Any = None
         self.used = -math.inf
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if self._is_remade():  # listening costs a tenth of a question
             request.extensions = {**request.extensions, "trace": self._listening(request.extensions.get("trace"))}
-        return await self._transport.handle_async_request(request)
+        response = await self._transport.handle_async_request(request)
+        self._spoken_on = response.extensions.get("network_stream")
+        return response
+
+    def has_more(self) -> bool:
+        """Tell whether more has come than the answer: the library would read it as the answer to the next question.
+
+        Of what lies in its own buffers the library tells nobody; what comes later it notices by itself.
+        """
+        if self._spoken_on is None:  # a mocker's answer
+            return False
+        for kept in self._transport._pool.connections:
+            inner: Any = kept
+            while inner is not None:
+                parser = getattr(inner, "_h11_state", None)
+                if parser is not None and parser.trailing_data[0]:
+                    return True
+                inner = getattr(inner, "_connection", None)
+        tls = self._spoken_on.get_extra_info("ssl_object")
+        if tls is None:
+            return False
+        try:
+            tls.read(1)
+        except ssl.SSLWantReadError:
+            return False
+        except (OSError, ValueError):  # it was closed, or broke
+            pass
+        return True
 
     def _is_remade(self) -> bool:
         """Tell whether the next request makes a connection: a server may also close at once, and says so or not."""

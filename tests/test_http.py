@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import gzip
+import itertools
 import json
 import logging
 import random
+import socket
 import ssl
 import subprocess
 import sys
@@ -29,6 +32,7 @@ pytestmark = pytest.mark.anyio
 KEY = "0123456789abcdef0123456789abcdef"
 CREATE = Request("POST", "/create", content=b'{"a":1}')
 ASK = Request("GET", "/ask", {"taskId": "t/1 ü&a=%2B+"})
+TCP_CORK = getattr(socket, "TCP_CORK", socket.TCP_NODELAY)
 
 
 def client(url, **arguments):
@@ -625,6 +629,80 @@ async def test_a_connection_is_used_again_only_after_a_whole_answer(raw_server, 
         await http.close()
 
     assert raw_server.connections == 2
+
+
+def one_too_many(http_bytes, *, late, asked):
+    """Answer the first of all questions twice, the second time at once, or when it has been *asked* and answered."""
+    numbers = itertools.count(1)
+
+    async def behave(reader, writer):
+        number = next(numbers)
+        if number > 1:
+            writer.write(http_bytes(str(number)))
+        elif late:
+            writer.write(http_bytes("1"))
+            await asked.wait()
+            writer.write(http_bytes("surplus"))
+        else:
+            writer.write(http_bytes("1") + http_bytes("surplus"))
+
+    return behave
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_an_answer_too_many_is_not_taken_for_that_to_the_next_question(raw_server, http_bytes, library, late):
+    """It comes along with the first one, or while the connection is idle; what it came on is not used again."""
+    asked = asyncio.Event()
+    async with raw_server.answering(one_too_many(http_bytes, late=late, asked=asked)):
+        http = client(raw_server.url, library=library)
+        answers = [(await http.ask(ASK, seconds=5)).content]
+        asked.set()
+        if late:
+            await asyncio.sleep(0.05)  # until it is here: nobody can be asked
+        answers += [(await http.ask(ASK, seconds=5)).content for _ in range(2)]
+        await http.close()
+
+    assert (answers, raw_server.connections) == ([b"1", b"2", b"3"], 2)
+
+
+@pytest.mark.parametrize("surplus", [b"", b"surplus"])
+async def test_a_connection_by_tls_is_used_again_unless_more_came(own_tls, http_bytes, library, surplus):
+    """It is seen also where it is still encrypted, which nothing above it notices."""
+    made = []
+
+    async def connection(reader, writer):
+        made.append(writer)
+        await writer.start_tls(own_tls)
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                raw = writer.get_extra_info("socket")
+                raw.setsockopt(socket.IPPROTO_TCP, TCP_CORK, 1)  # several records, one packet
+                writer.write(http_bytes("right"))
+                if surplus:
+                    writer.write(http_bytes(surplus))
+                raw.setsockopt(socket.IPPROTO_TCP, TCP_CORK, 0)
+        writer.close()
+
+    async with await asyncio.start_server(connection, "127.0.0.1", 0) as server:
+        http = client(f"https://localhost:{server.sockets[0].getsockname()[1]}", library=library)
+        answers = {(await http.ask(ASK, seconds=20)).content for _ in range(4)}
+        await http.close()
+
+    assert (answers, len(made)) == ({b"right"}, 4 if surplus else 1)
+
+
+async def test_what_is_distrusted_is_not_used_again(raw_server, http_bytes, library):
+    """Neither what is idle; what comes after that is as good as ever."""
+    async with raw_server.answering(says(http_bytes("{}"))):
+        http = client(raw_server.url, library=library)
+        for _ in range(2):
+            await http.ask(ASK, seconds=5)
+            http.distrust()
+        for _ in range(3):
+            await http.ask(ASK, seconds=5)
+        await http.close()
+
+    assert raw_server.connections == 3
 
 
 async def test_closing_lets_what_is_on_its_way_end_and_begins_nothing(raw_server, http_bytes):
