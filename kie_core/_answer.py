@@ -119,7 +119,7 @@ def verdict(
         if answer.status in _EDGE and not _TASK_ID.search(answer.content.decode(errors="replace")):
             return ACCOUNT.get(answer.status, Refused)(answer.status, f"HTTP {answer.status}", answer.retry_after)
         return unknown(error.reason, answer.content)
-    code, message, task_id = code_of(body), message_of(body), _task_id(body)
+    code, message, task_id = code_of(body), message_of(body), task_named(body)
     if code == 200 and promises:
         return _kept(answer, body, promises)
     if task_id and (code == 200 or code in made_before):
@@ -182,7 +182,8 @@ _LONGEST_KEPT: Final = 2000
 _TASK_ID: Final = re.compile(r'"task_?[iI]d"\s*:\s*(?:"([^"\\\s]{1,200})"|(\d{1,30})\b)')
 
 
-def _task_id(body: dict[str, Any]) -> str | None:
+def task_named(body: dict[str, Any]) -> str | None:
+    """Return the id of the task that the answer to a create names, or that a record is of; None: it names none."""
     data = body.get("data")
     task_id = data.get("taskId") if isinstance(data, dict) else None
     if isinstance(task_id, int) and not isinstance(task_id, bool):

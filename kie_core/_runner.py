@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import attrs
 
-from kie_core._answer import Accepted, Answer
+from kie_core._answer import Accepted, Answer, task_named
 from kie_core._budget import Budget
 from kie_core._config import Settings
 from kie_core._dispatch import Dispatcher, reading
@@ -419,20 +419,25 @@ class Runner:
         self._ours(entry)
         if entry.plan.kind == "sync":
             return self._answer_of(entry)
-        return self._record_in(await self._answer(entry.plan, task_id), entry.handle(task_id))
+        return self._record_in(await self._answer(entry.plan, task_id), entry, task_id)
 
     async def _answer(self, plan: Plan, task_id: str) -> Answer:
         request = reading(plan.kind, plan.query, plan.task_param, task_id)
         return await self.http.ask(request, seconds=self.settings.request_timeout)
 
-    def _record_in(self, answer: Answer, handle: str) -> dict[str, Any]:
+    def _record_in(self, answer: Answer, entry: Entry, task_id: str) -> dict[str, Any]:
         try:
-            return answered(answer)
+            body = answered(answer)
         except (RateLimited, Maintenance) as error:
             self.watcher.hush(error.retry_after or 0.0)
             raise ReadFailed(f"{error.message or 'no message'} (code {error.code})") from error
         except Refused as error:
-            raise ReadRefused(handle, error.code, error.message) from error
+            raise ReadRefused(entry.handle(task_id), error.code, error.message) from error
+        if entry.plan.kind == "task" and task_named(body) not in (None, task_id):
+            # An answer too many, on a connection or in front of one: what comes next there is not ours either.
+            self.http.distrust()
+            raise ReadFailed(f"the record of another task came, {task_named(body)!r}")
+        return body
 
     def _answer_of(self, entry: Entry) -> dict[str, Any]:
         """Return the answer to the create of a ``sync`` job: nobody else has its result, and nobody is asked."""
@@ -501,7 +506,7 @@ class Runner:
             if hash(answer.content) == watch.told and self._is_early(watch):
                 return None
             entry = await self._watched(watch)
-            seen: Outcome | KieError = self.understood(entry, self._record_in(answer, entry.handle(watch.task_id)))
+            seen: Outcome | KieError = self.understood(entry, self._record_in(answer, entry, watch.task_id))
         except (RecordMissing, ReadFailed, PluginFailed) as error:
             seen, entry = error, await self._watched(watch)
         step = await self._weighed(entry, seen, watch)

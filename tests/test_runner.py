@@ -179,6 +179,64 @@ async def test_an_error_of_ours_in_one_job_stops_no_other(fake, monkeypatch):
         assert (await kie.entry(fine)).state == "succeeded"
 
 
+# --- records of other tasks ----------------------------------------------------------------
+
+ANOTHER = {"state": "failed", "taskId": "another"}
+
+
+@pytest.mark.parametrize("named", [{}, {"taskId": None}, {"taskId": "t1"}])
+async def test_the_record_of_another_task_ends_nothing(fake, named):
+    """It is no answer to our question, and what it came on is not used again; one that names no task is ours."""
+    fake.queries = [{"state": "running", **named}, ANOTHER, {"state": "succeeded", **named}]
+    async with fake.client() as kie:
+        task = await kie.submit(MODEL, INPUTS)
+        connections = fake.server.connections
+        outcome = await task.wait()
+
+    assert (outcome.state, fake.server.connections - connections) == ("succeeded", 2)
+
+
+async def test_the_record_of_another_task_is_shown_to_nobody(fake):
+    """However one asks: by the job, by a handle, or by Kie's own id."""
+    async with fake.client() as kie:
+        ours = await kie.submit(MODEL, INPUTS)
+        handed = kie.attach(f"kie1:elsewhere:{MODEL}:dedicated:t9")
+        found = await kie.find("t8", model=MODEL)
+        fake.queries = [ANOTHER]
+        for task in (ours, handed, found):
+            for look in (task.status, task.record):
+                with pytest.raises(ReadFailed, match="another task came, 'another'"):
+                    await look()
+
+        assert (await kie.advance(ours.job.id)).entry.state == "running"
+
+
+async def test_a_task_id_is_the_same_as_a_number(fake):
+    """Kie has sent both."""
+    fake.create = {"code": 200, "msg": "success", "data": {"taskId": 77}}
+    fake.queries = [{"state": "succeeded", "taskId": 77}]
+    async with fake.client() as kie:
+        assert (await kie.generate(MODEL, INPUTS)).outcome.state == "succeeded"
+
+
+async def test_a_callback_is_not_believed_by_the_record_of_another_task(fake):
+    """Though that is of the same prompt: it is looked into again."""
+    fake.create = {"code": 500, "msg": "Server exception"}
+    async with fake.client(callback_url="https://bot.example.com/kie") as kie:
+        with pytest.raises(SubmitUnknown):
+            await kie.submit(MODEL, INPUTS)
+        (unknown,) = await kie.jobs("unknown")
+        param = f'{{"callBackUrl": "{kie._runner.planner.address_of(unknown)}"}}'
+        fake.queries = [{"state": "running", "taskId": "t8", "param": param}]
+        await kie.receive(job_id=unknown.id, task_id="t7", digest="1")
+        await kie.recover(wait_timeout=0)
+        assert (await kie.entry(unknown.id)).state == "unknown"
+        fake.queries = [{"state": "running", "taskId": "t7", "param": param}]
+        await kie.recover(wait_timeout=0)
+
+        assert (await kie.entry(unknown.id)).task_id == "t7"
+
+
 # --- adopting by hand ----------------------------------------------------------------------
 
 
@@ -188,6 +246,7 @@ async def test_an_error_of_ours_in_one_job_stops_no_other(fake, monkeypatch):
         ({"code": 422, "msg": "recordInfo is null"}, WrongState, "does not know task tipo"),
         ({"state": "running", "param": '{"callBackUrl": "https://x.example/job-9/%s"}' % ("0" * 32)}, WrongState, "another job"),
         (LOST, ReadFailed, "bad gateway"),
+        (ANOTHER, ReadFailed, "of another task came"),
     ],
 )  # fmt: skip
 async def test_a_slip_in_an_adoption_changes_nothing(fake, record, error, words):
