@@ -7,6 +7,7 @@ never made. No create goes this way all the same.
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ import httpx_aiohttp
 from kie_core._library import httpx
 from kie_core._transport import IDLE_SECONDS, PLACES, Context, proxy_for
 
+_LOGIN: Final = "Proxy-Authorization"
+
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
     """Sends to one host, on as many connections as there are places. Made, TLS included, with the first request."""
@@ -24,6 +27,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._context = context
         self._inner: httpx_aiohttp.AiohttpTransport | None = None
         self._connector: _Connector | None = None
+        #: What a proxy is told of us with each request, where there is no tunnel through it.
+        self._login: str | None = None
         self._closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -31,6 +36,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             raise RuntimeError("the client is closed")
         if self._inner is None:
             self._inner = self._made(request.url)
+        if self._login is not None:
+            request.headers[_LOGIN] = self._login
         try:
             response = await self._inner.handle_async_request(request)
         except (httpx.TransportError, aiohttp.ClientError) as error:
@@ -66,6 +73,11 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             raise httpx.ConnectError(f"no connection can be set up as the environment says: {error}") from error
         if proxy is not None and proxy.url.scheme not in ("http", "https"):
             raise httpx.ConnectError(f"aiohttp knows no {proxy.url.scheme} proxies")
+        if proxy is not None and proxy.auth is not None:  # aiohttp warns of what the library between makes of it
+            login = f"Basic {base64.b64encode(':'.join(proxy.auth).encode()).decode()}"
+            if url.scheme == "http":
+                self._login = login
+            proxy = httpx.Proxy(proxy.url, headers={_LOGIN: login})
 
         def session() -> aiohttp.ClientSession:
             self._connector = _Connector(limit=PLACES, keepalive_timeout=IDLE_SECONDS, ssl=context)

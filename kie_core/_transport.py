@@ -241,14 +241,24 @@ class _GivingBack(httpx.AsyncByteStream):
 
 
 def proxy_for(scheme: str, host: str) -> str | None:
-    """Return the proxy that the environment wants for *host*, or None."""
+    """Return the proxy that the environment wants for *host*, or None.
+
+    Raises:
+        OSError: Its address cannot be used; the message shows nothing of it, since there may be a password.
+    """
     if host in ("localhost", "127.0.0.1", "::1"):
         return None
     proxies = getproxies()
     proxy = proxies.get(scheme) or proxies.get("all")
     if not proxy or proxy_bypass(host):
         return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    try:
+        httpx.Proxy(proxy)
+    except (ValueError, httpx.InvalidURL):
+        problem = "no proxy can be used as the environment says: its address is no URL of http, https or socks5"
+        raise OSError(f"{problem} (in a password / # ? and @ are written %2F %23 %3F and %40)") from None
+    return proxy
 
 
 def said(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import gc
 import gzip
@@ -412,6 +413,46 @@ async def test_proxies_of_the_environment_are_honoured(monkeypatch, environ, pro
         monkeypatch.setenv(name, value)
 
     assert proxy_for("https", "api.kie.ai") == proxy
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_proxy_is_told_the_password_and_nobody_else(
+    raw_server, http_bytes, monkeypatch, library, caplog, scheme
+):
+    """With each request, or before the tunnel; no warning comes of it, which here would be an error."""
+    caplog.set_level(logging.DEBUG)
+    async with raw_server.answering(says(http_bytes("{}", status="200 OK" if scheme == "http" else "407 Who are you"))):
+        address = raw_server.url.replace("//", "//me:s%2Fcr%C3%A9t@")
+        monkeypatch.setenv(f"{scheme.upper()}_PROXY", address)
+        http = client(f"{scheme}://nothing.invalid", library=library)
+        for _ in range(2):
+            if scheme == "http":
+                await http.ask(ASK, seconds=5)
+            else:
+                with pytest.raises(ReadFailed, match="407") as caught:
+                    await http.ask(ASK, seconds=5)
+                assert "s/cr" not in str(caught.value)
+        await http.close()
+
+    login = b"Basic " + base64.b64encode("me:s/crét".encode())
+    heads = [dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:-2]) for head in raw_server.received]
+    assert [head[b"proxy-authorization"] for head in heads] == [login.lower()] * 2
+    assert raw_server.connections == (1 if scheme == "http" else 2)
+    assert not any(secret in caplog.text for secret in ("s%2Fcr", "s/cr", login.decode()))
+
+
+@pytest.mark.parametrize(
+    "address", ["http://me:s3c/ret@p:1", "http://me:s3c#ret@p:1", "me:s3c?ret@p:1", "ftp://me:s3c@p"]
+)
+async def test_a_proxy_whose_address_is_none_shows_no_password(monkeypatch, library, address):
+    """The library would take a part of it for the port, and say so."""
+    monkeypatch.setenv("ALL_PROXY", address)
+    http = client("https://api.kie.ai", library=library)
+    for send, request in ((http.create, CREATE), (http.ask, ASK)):
+        with pytest.raises((NotSent, ReadFailed), match="its address is no URL") as caught:
+            await send(request, seconds=5)
+        assert "s3c" not in str(caught.value)
+    await http.close()
 
 
 async def test_questions_share_connections(raw_server, http_bytes, library):
