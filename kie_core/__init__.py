@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from kie_core._entry import JobState as JobState
     from kie_core._entry import Plan as Plan
     from kie_core._errors import BadHandle as BadHandle
+    from kie_core._errors import ClientClosed as ClientClosed
     from kie_core._errors import ConfigError as ConfigError
     from kie_core._errors import Fault as Fault
     from kie_core._errors import InvalidJob as InvalidJob
@@ -112,11 +113,11 @@ _HOMES = {
     "_dispatch": ("Dispatcher", "load_dispatcher"),
     "_entry": ("Entry", "Inputs", "JobState", "Plan"),
     "_errors": (
-        "BadHandle", "ConfigError", "Fault", "InvalidJob", "JobFailed", "JobKeyTaken", "KieError", "LedgerError",
-        "Maintenance", "ModelGone", "NoCatalogue", "NoKey", "NoPlugin", "NotSent", "OutOfCredits", "OverBudget",
-        "PluginBroken", "PluginFailed", "RateLimited", "ReadFailed", "ReadRefused", "RecordMissing", "Refused",
-        "RegistryError", "SaveFailed", "SubmitUnknown", "Unauthorized", "UnknownJob", "UnknownModel", "UnknownWire",
-        "UploadFailed", "WaitTimeout", "WrongState",
+        "BadHandle", "ClientClosed", "ConfigError", "Fault", "InvalidJob", "JobFailed", "JobKeyTaken", "KieError",
+        "LedgerError", "Maintenance", "ModelGone", "NoCatalogue", "NoKey", "NoPlugin", "NotSent", "OutOfCredits",
+        "OverBudget", "PluginBroken", "PluginFailed", "RateLimited", "ReadFailed", "ReadRefused", "RecordMissing",
+        "Refused", "RegistryError", "SaveFailed", "SubmitUnknown", "Unauthorized", "UnknownJob", "UnknownModel",
+        "UnknownWire", "UploadFailed", "WaitTimeout", "WrongState",
     ),
     "_field": ("Field",),
     "_job": ("Endpoint", "Job", "jobs_body"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import os
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import CancelledError, Future, wait
 from decimal import Decimal
 from pathlib import Path
 from queue import SimpleQueue
@@ -20,7 +21,7 @@ from kie_core._client import Kie, as_decided, opened_by
 from kie_core._config import Settings
 from kie_core._dispatch import Dispatcher
 from kie_core._entry import Entry, JobState
-from kie_core._errors import KieError, SubmitUnknown
+from kie_core._errors import ClientClosed, KieError, SubmitUnknown
 from kie_core._gates import Gate
 from kie_core._job import Job
 from kie_core._ledger import Event
@@ -34,7 +35,7 @@ from kie_core._registry import Registry
 from kie_core._runner import Step
 from kie_core._sources import FileLike
 from kie_core._stats import ModelStats
-from kie_core._task import Task, task_after_all
+from kie_core._task import Task, named_in_errors, task_after_all
 from kie_core._upload import Upload
 from kie_core._wait import Schedule, wait_seconds
 
@@ -66,9 +67,10 @@ class KieBlocking:
         self._buying: dict[Future[Task], _Purchase] = {}
         self._calls: set[Future[Any]] = set()
         self._pid = os.getpid()
+        self._closed = False
 
     def __enter__(self) -> Self:
-        self._pid = os.getpid()
+        self._pid, self._closed = os.getpid(), False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="kie", daemon=True)
         self._thread.start()
@@ -80,6 +82,7 @@ class KieBlocking:
     ) -> None:
         loop, thread = self._running(), self._thread
         assert thread is not None
+        self._closed = True
         for purchase in list(self._buying.values()):  # of other threads: they try no more
             loop.call_soon_threadsafe(purchase.stop)
         for call in self._calls - self._buying.keys():
@@ -96,6 +99,8 @@ class KieBlocking:
         self._loop = self._thread = None
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+        for call in tuple(self._calls):  # it came too late to be begun, and would be waited for without end
+            call.cancel()
         loop.close()
 
     @property
@@ -218,10 +223,11 @@ class KieBlocking:
         seconds = wait_seconds(wait_timeout, self.settings.wait_timeout, job.model.media)
         started = time.monotonic()
         task = self.submit(job, wait_timeout=seconds, **how)
-        try:
-            task.wait(max(0.0, seconds - (time.monotonic() - started)))
-        except KeyboardInterrupt:
-            raise Interrupted(task.handle) from None
+        with named_in_errors(task.handle):
+            try:
+                task.wait(max(0.0, seconds - (time.monotonic() - started)))
+            except KeyboardInterrupt:
+                raise Interrupted(task.handle) from None
         return task
 
     def enqueue(self, model: str | Job, inputs: Mapping[str, Any] | None = None, **how: Any) -> Entry:
@@ -431,11 +437,11 @@ class BlockingTask:
 
     def status(self) -> Outcome:
         """Do what `Task.status` does."""
-        return self._kie._run(self._task.status)
+        return self._run(self._task.status)
 
     def record(self) -> dict[str, Any]:
         """Do what `Task.record` does."""
-        return self._kie._run(self._task.record)
+        return self._run(self._task.record)
 
     def updates(
         self, wait_timeout: float | None = None, *, schedule: Schedule | Pace | None = None
@@ -447,12 +453,14 @@ class BlockingTask:
             async for outcome in self._task.updates(wait_timeout, schedule=schedule):
                 seen.put(outcome)
 
-        future = self._kie._start(follow)
+        with self._told_when_closed():
+            future = self._kie._start(follow)
         future.add_done_callback(lambda _: seen.put(None))
         try:
             while (outcome := seen.get()) is not None:
                 yield outcome
-            future.result()
+            with self._told_when_closed():
+                future.result()
         finally:
             future.cancel()
 
@@ -462,8 +470,21 @@ class BlockingTask:
 
     def wait(self, wait_timeout: float | None = None) -> Outcome:
         """Do what `Task.wait` does."""
-        return self._kie._run(lambda: self._task.wait(wait_timeout))
+        return self._run(lambda: self._task.wait(wait_timeout))
 
     def save(self, folder: str | Path | None = None) -> list[Path]:
         """Do what `Task.save` does."""
-        return self._kie._run(lambda: self._task.save(folder))
+        return self._run(lambda: self._task.save(folder))
+
+    def _run(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        with self._told_when_closed():
+            return self._kie._run(make)
+
+    @contextlib.contextmanager
+    def _told_when_closed(self) -> Iterator[None]:
+        try:
+            yield
+        except (CancelledError, RuntimeError) as error:
+            if not self._kie._closed or isinstance(error, KieError):
+                raise
+            raise ClientClosed(self.handle) from error

@@ -47,7 +47,7 @@ from kie_core._shared_uploads import SharedUploads, bought_before
 from kie_core._sources import FileLike, Unusable, any_source, decided, shown_of, source_of
 from kie_core._stats import ModelStats, stats_of
 from kie_core._submit import Judged
-from kie_core._task import Task, task_of
+from kie_core._task import Task, named_in_errors, task_of
 from kie_core._upload import Upload
 from kie_core._uploads import OnProgress
 from kie_core._wait import Clock, Schedule, wait_seconds
@@ -344,7 +344,8 @@ class Kie:
             reuse: As for `submit`.
 
         Raises:
-            What `submit` and `Task.wait` raise.
+            What `submit` and `Task.wait` raise. Whatever comes after the purchase names the task: in ``handle``, or,
+            as where the caller is cancelled, in a note.
         """
         job = await self._prepared(model, inputs, wire, raw=raw, price_credits=price_credits)
         seconds = wait_seconds(wait_timeout, self.settings.wait_timeout, job.model.media)
@@ -353,7 +354,8 @@ class Kie:
             job, job_key=job_key, budget=budget, allow_unknown_price=allow_unknown_price, wait_timeout=seconds,
             on_upload=on_upload, reuse=reuse,
         )  # fmt: skip
-        await task.wait(max(0.0, seconds - (self._clock.now() - started)))
+        with named_in_errors(task.handle):
+            await task.wait(max(0.0, seconds - (self._clock.now() - started)))
         return task
 
     async def enqueue(

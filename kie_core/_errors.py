@@ -30,6 +30,7 @@ KieError
 │   └── RecordMissing              Kie does not know the task (yet)
 ├── ReadRefused                    the account may not read its task now; the task goes on
 ├── WaitTimeout                    we stopped waiting; the task goes on
+├── ClientClosed (RuntimeError)    the client was closed while we waited; the task goes on
 ├── JobFailed                      the task ended without a result
 ├── SaveFailed                     a result could not be put on disk
 └── WebhookRefused                 a callback was refused (in `kie_core.webhook`)
@@ -524,6 +525,23 @@ class WaitTimeout(KieError):
     def __str__(self) -> str:
         return (
             f"still {self.state} after {self.waited:g} s; the task goes on at Kie and is paid: "
+            f"resume it, do not submit it again: kie save {self.handle}"
+        )
+
+
+@attrs.define
+class ClientClosed(KieError, RuntimeError):
+    """The client was closed while its task was waited for, or before. The task goes on at Kie and is paid.
+
+    Attributes:
+        handle: What resumes it, with another client.
+    """
+
+    handle: str
+
+    def __str__(self) -> str:
+        return (
+            "the client was closed; the task goes on at Kie and is paid: "
             f"resume it, do not submit it again: kie save {self.handle}"
         )
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import attrs
 
 from kie_core._errors import (
+    ClientClosed,
     ConfigError,
     InvalidJob,
     JobFailed,
@@ -45,6 +46,7 @@ ERRORS: Final[tuple[tuple[type[KieError], str, str], ...]] = (
     (PluginBroken, "UNKNOWN_MODEL", "plugin_broken"),
     (UnknownWire, "UNKNOWN_MODEL", "unknown_wire"),
     (WaitTimeout, "TIMEOUT", "timeout"),
+    (ClientClosed, "TIMEOUT", "closed"),
     (OverBudget, "BUDGET_EXCEEDED", "over_total"),
     (NoKey, "UNAUTHORIZED", "no_key"),
     (OutOfCredits, "NO_CREDITS", "no_credits"),

@@ -45,6 +45,7 @@ class Opened:
     Attributes:
         settings, dispatcher, clock: The client's.
         runner: What drives jobs while the ledger is open; None: it is not.
+        closed: It was open, and is so no more.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Opened:
         self.dispatcher = dispatcher
         self.clock = clock
         self.runner: Runner | None = None
+        self.closed = False
         self._budgets = budgets
         self._books = Books()
         self._transport = transport
@@ -81,7 +83,7 @@ class Opened:
         """
         if self._http is not None:
             raise RuntimeError("the client is open already; make another for another block")
-        self._pid, self._http = os.getpid(), self._made_http()
+        self._pid, self._http, self.closed = os.getpid(), self._made_http(), False
         self._opening = asyncio.Lock()  # of this event loop
 
     async def close(self) -> None:
@@ -89,6 +91,7 @@ class Opened:
         with contextlib.suppress(LedgerError):  # of one in memory nothing is left to close
             self._look_for_fork()
         http, self._http = self._http, None  # whoever comes from here on is told so, and opens nothing anew
+        self.closed = True
         try:
             await self._leave_ledger()
         finally:

@@ -82,7 +82,7 @@ async def resolved(runner: Runner, model: Model, inputs: Mapping[str, Any]) -> M
     except WrongState as error:
         raise _unfit(model, field, error.problem) from error
     if field.source.states and outcome.state not in field.source.states:
-        hint = "" if outcome.finished else f"; wait for it: kie resume {entry.handle()}"
+        hint = "" if outcome.finished else f"; wait for it: kie save {entry.handle()}"
         raise _unfit(model, field, f"{text!r} is {outcome.state}, not {' or '.join(field.source.states)}{hint}")
     return {**found, **_taken(model, field.source, found, missing, record(body))}
 

@@ -623,7 +623,7 @@ class Runner:
             SubmitUnknown: It is unknown whether there is a task.
             ReadRefused, PluginFailed: As for `ask`.
             LedgerError: What Kie said could not be written down; the task goes on.
-            RuntimeError: The client was closed meanwhile.
+            ClientClosed: The client was closed meanwhile; the task goes on.
         """
         if entry.may_return:  # nobody asks about it any more: Kie may have made it all the same
             entry = (await self.ask(entry)).entry

@@ -338,7 +338,7 @@ async def _again(ledger: Ledger, entry: Entry) -> Entry:
 def _taken_because(reason: str, job_id: str, plan: Plan) -> Move:
     """Return the step of a job whose task another one has: no purchase, where a call names what was made earlier."""
     if plan.kind == "derived" or plan.made_before:
-        failure = Failure(f"nothing new was made: it is job {job_id} already; `kie resume {job_id}`", "422")
+        failure = Failure(f"nothing new was made: it is job {job_id} already; `kie save {job_id}`", "422")
         return lambda entry, now: refused(entry, failure, now)
     return lambda entry, _: lost(entry, reason)
 

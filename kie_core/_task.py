@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 from kie_core._entry import Entry
-from kie_core._errors import BadHandle, JobFailed, NotSent, Refused, SubmitUnknown, WrongState
+from kie_core._errors import BadHandle, ClientClosed, JobFailed, NotSent, Refused, SubmitUnknown, WrongState
 from kie_core._job import Job
 from kie_core._opened import Opened
 from kie_core._outcome import Outcome
@@ -18,6 +19,17 @@ from kie_core._submit import Judged
 from kie_core._wait import Schedule, wait_seconds
 
 log = logging.getLogger("kie_core")
+
+
+@contextlib.contextmanager
+def named_in_errors(handle: str) -> Iterator[None]:
+    """Have whatever is raised name the task, for a caller who was not given it yet: a note where nothing else does."""
+    try:
+        yield
+    except BaseException as error:
+        if getattr(error, "handle", None) is None:
+            error.add_note(f"the task goes on at Kie and is paid: kie save {handle}")
+        raise
 
 
 class Task:
@@ -57,6 +69,7 @@ class Task:
             PluginFailed: The plugin cannot read the answer.
             SubmitUnknown: It is unknown whether there is a task.
             JobFailed: It was called off before Kie had it.
+            ClientClosed: The client was closed.
         """
         runner, entry = await self._found()
         if entry.task_id is None:  # it ended before Kie had it
@@ -105,7 +118,7 @@ class Task:
             PluginFailed: The plugin cannot read the answers; the task goes on.
             LedgerError: What Kie said could not be written down; the task goes on, and is in the ledger.
             SubmitUnknown: It is unknown whether there is a task.
-            RuntimeError: The client was closed meanwhile; the task goes on.
+            ClientClosed: The client was closed; the task goes on.
             ValueError: ``wait_timeout`` is negative or not a number.
         """
         seconds = wait_seconds(wait_timeout, self._opened.settings.wait_timeout, self.job.model.media)
@@ -187,8 +200,14 @@ class Task:
             BadHandle: It names no task, and the ledger does not know its job.
             SubmitUnknown: It is unknown whether there is a task.
             WrongState: It was not sent yet.
+            ClientClosed: The client was closed.
         """
-        runner = await self._opened.for_reading()
+        try:
+            runner = await self._opened.for_reading()
+        except RuntimeError:
+            if self._opened.closed:  # it may have been bought while that happened
+                raise ClientClosed(self.handle) from None
+            raise
         entry = self._entry
         if entry is None or entry.revision:
             entry = await runner.ledger.get(self.job.id) or entry

@@ -53,6 +53,10 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = {
         "Not ready after {waited:g} s. It goes on and is paid: fetch it later, do not order it again. {handle}",
         "Не готово за {waited:g} с. Оно продолжается и оплачено: заберите его позже, не заказывайте снова. {handle}",
     ),
+    "closed": (
+        "Nobody waits for it any more here. It goes on and is paid: fetch it later, do not order it again. {handle}",
+        "Здесь его больше не ждут. Оно продолжается и оплачено: заберите его позже, не заказывайте снова. {handle}",
+    ),
     "over_single": (
         "{model} costs {price} RUB, one job may cost {limit} RUB. Nothing was sent.",
         "{model} стоит {price} ₽, одно задание может стоить {limit} ₽. Ничего не отправлено.",

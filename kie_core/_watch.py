@@ -13,6 +13,8 @@ import attrs
 
 from kie_core._durations import Durations, Key, curve_of, key_of, taken
 from kie_core._entry import Entry, Plan
+from kie_core._errors import ClientClosed
+from kie_core._job import Handle
 from kie_core._pace import CALLED, CROWDED, Pace
 from kie_core._scheduler import Scheduler
 from kie_core._wait import Clock, Schedule
@@ -67,6 +69,11 @@ class Watch:
     def schedules(self) -> Collection[Schedule | Pace | None]:
         """When those ask who wait: each different one once."""
         return {listener.schedule for listener in self.listeners}
+
+    @property
+    def handle(self) -> str:
+        """What resumes it anywhere."""
+        return Handle(self.job_id, self.plan.model, self.plan.wire, self.task_id).text
 
     async def step(self) -> float | None:
         return await self.watcher.looked(self)
@@ -145,9 +152,10 @@ class Watcher:
         """Ask about a running job from now on, first in so many *seconds*, for one more who waits for it.
 
         Raises:
-            RuntimeError: The client was closed.
+            ClientClosed: The client was closed.
         """
-        self._expect_open()
+        if self._closed is not None:
+            raise ClientClosed(entry.handle())
         assert entry.task_id is not None
         watch = self._watches.get(entry.id)
         sooner = watch is None or seconds <= 0
@@ -163,7 +171,8 @@ class Watcher:
 
     def admit(self, member: Member) -> None:
         """Let *member* hear when the client is closed. Raises `RuntimeError` where it is already."""
-        self._expect_open()
+        if self._closed is not None:
+            raise self._closed
         self.members.add(member)
 
     async def steps(
@@ -267,19 +276,15 @@ class Watcher:
 
     async def close(self) -> None:
         """Ask nothing any more; those who still wait raise that."""
-        message = "the client was closed; what Kie took goes on: attach to its handle later"
+        message = "the client was closed; what Kie took goes on and is paid: kie resume"
         error = self._closed = RuntimeError(message)
         for member in tuple(self.members):
             member.failed(error)
         for watch in tuple(self._watches.values()):
             self._forget(watch)
             for listener in watch.listeners:
-                listener.failed(error)
+                listener.failed(ClientClosed(watch.handle))
         await self.scheduler.close()
-
-    def _expect_open(self) -> None:
-        if self._closed is not None:
-            raise self._closed
 
     def _forget(self, watch: Watch) -> None:
         if self._watches.get(watch.job_id) is watch:

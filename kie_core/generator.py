@@ -22,7 +22,7 @@ from kie_core._messages import error_code, error_text
 from kie_core._on_demand import Held, OnDemand
 from kie_core._outcome import Outcome
 from kie_core._sources import any_source
-from kie_core._task import Task
+from kie_core._task import Task, named_in_errors
 from kie_core._texts import LANGUAGES, Language, text
 from kie_core._validation import validate
 from kie_core.builder import v3_job
@@ -147,10 +147,11 @@ class KieGenerator(Held):
                 clock = opened_by(kie).clock
                 end = clock.now() + timeout
                 task = await kie.submit(job, job_key=job_key, budget=budget, wait_timeout=timeout)
-                await tell("accepted", task=task.id)
-                async for outcome in task.updates(max(0.0, end - clock.now())):
-                    await tell.of(outcome)
-                outcome = await task.wait(max(0.0, end - clock.now()))
+                with named_in_errors(task.handle):
+                    await tell("accepted", task=task.id)
+                    async for outcome in task.updates(max(0.0, end - clock.now())):
+                        await tell.of(outcome)
+                    outcome = await task.wait(max(0.0, end - clock.now()))
         except KieError as error:
             whole = attrs.evolve(error, waited=timeout) if isinstance(error, WaitTimeout) else error
             said = error_text(whole, self.language, handle=None if task is None else task.handle)

@@ -11,7 +11,7 @@ import threading
 import httpx
 import pytest
 
-from kie_core import KieBlocking, NotSent, Schedule
+from kie_core import ClientClosed, KieBlocking, NotSent, Schedule
 
 pytestmark = pytest.mark.anyio
 KEY = "0123456789abcdef0123456789abcdef"
@@ -121,6 +121,45 @@ def test_closing_waits_for_creates_of_other_threads(acme):
     thread.join(timeout=10)
 
     assert tasks == ["t1"]
+
+
+class Endless(Slow):
+    """Makes a task that does not end."""
+
+    async def handle_async_request(self, request):
+        if request.method == "GET":
+            self.asked += 1
+            return httpx.Response(200, json={"code": 200, "data": {"state": "running"}})
+        return await super().handle_async_request(request)
+
+
+@pytest.mark.parametrize("begun", ["create", "wait"])
+def test_a_thread_whose_client_is_closed_learns_what_was_paid(acme, begun):
+    """Whether its create was on the way, or it waited already; and whoever asks later."""
+    ends = []
+    vendor = Endless()
+
+    def buy():
+        try:
+            kie.generate("acme-sketch", {"prompt": "cat"})
+        except ClientClosed as error:
+            ends.append(error.handle)
+
+    with KieBlocking(KEY, transport=vendor, schedule=QUICK) as kie:
+        thread = threading.Thread(target=buy)
+        thread.start()
+        while kie._opened.runner is None or not (
+            vendor.asked if begun == "wait" else kie._opened.runner.buyer._on_their_way
+        ):
+            pass
+        task = None if begun == "create" else kie.attach(kie.jobs()[0].handle())
+    thread.join(timeout=10)
+
+    assert [handle.endswith(":t1") for handle in ends] == [True]
+    for look in () if task is None else (task.status, task.wait, task.save, lambda: list(task.updates())):
+        with pytest.raises(ClientClosed) as caught:
+            look()
+        assert caught.value.handle == ends[0]
 
 
 def test_ctrl_c_during_a_create_waits_for_the_answer_and_names_the_task(acme):

@@ -20,6 +20,7 @@ from kie_core import (
     JobKeyTaken,
     Kie,
     KieBlocking,
+    LedgerError,
     Maintenance,
     NoKey,
     NotSent,
@@ -283,6 +284,31 @@ async def test_half_an_answer_with_a_task_id_gives_a_handle_that_can_be_read(fak
 
     assert caught.value.handle in caplog.text
     assert outcome.state == "succeeded"
+
+
+@pytest.mark.parametrize("end", ["cancelled", "ledger", "bug"])
+async def test_whatever_ends_a_generate_after_the_purchase_names_the_task(fake, monkeypatch, end):
+    """Its caller has nothing else: an error without a handle has a note."""
+    fake.queries = [{"state": "running"}]
+    errors = {"ledger": LedgerError("ledger.sqlite", "it is locked", "try again"), "bug": ZeroDivisionError("ours")}
+    async with client(fake) as kie:
+        buying = asyncio.create_task(kie.generate("acme-sketch", {"prompt": "cat"}))
+        while len(fake.server.received) < 3:  # noqa: ASYNC110 - what others do is looked at from outside
+            await asyncio.sleep(0.005)
+        (entry,) = await kie.jobs()
+        if end == "cancelled":
+            buying.cancel()
+        else:
+
+            async def broken(*_):
+                raise errors[end]
+
+            monkeypatch.setattr(type(kie._opened.runner), "judged", broken)
+            fake.queries = [{"state": "succeeded"}]
+        with pytest.raises((asyncio.CancelledError, LedgerError, ZeroDivisionError)) as caught:
+            await buying
+
+    assert caught.value.__notes__ == [f"the task goes on at Kie and is paid: kie save {entry.handle()}"]
 
 
 async def test_a_caller_who_is_cancelled_already_buys_nothing(fake):

@@ -11,6 +11,7 @@ import kie_core
 import kie_core.webhook
 from kie_core import (
     BadHandle,
+    ClientClosed,
     ConfigError,
     Fault,
     InvalidJob,
@@ -91,6 +92,7 @@ EVERY_KIND = [
     (ReadRefused(HANDLE, 401, "Unauthorized"), "UNAUTHORIZED", BOUGHT),
     (ReadRefused(HANDLE, 402, "Credits insufficient"), "NO_CREDITS", BOUGHT),
     (WaitTimeout(HANDLE, 300, "running"), "TIMEOUT", BOUGHT),
+    (ClientClosed(HANDLE), "TIMEOUT", BOUGHT),
     (JobFailed(HANDLE, "failed", "400", "content policy"), "400", BOUGHT),
     (JobFailed(HANDLE, "failed", None, ""), "PROVIDER_ERROR", BOUGHT),
     (JobFailed(HANDLE, "expired", None, "no record"), "PROVIDER_ERROR", BOUGHT),

@@ -7,7 +7,7 @@ import asyncio
 import httpx
 import pytest
 
-from kie_core import Kie, LedgerError
+from kie_core import ClientClosed, Kie, LedgerError
 from kie_core._file_client import FileClient
 from kie_core._ledger import Ledger
 from kie_core._runner import Runner
@@ -118,6 +118,17 @@ async def test_a_closed_client_buys_nothing_more(fake):
     await runner.ledger.close()
 
     assert fake.creates == 0
+
+
+async def test_a_task_of_a_client_that_was_closed_names_itself(fake, tmp_path):
+    """Whatever is asked of it; it can be read with another client."""
+    async with fake.client() as kie:
+        task = await kie.submit("acme-sketch", {"prompt": "cat"})
+    for look in (task.status, task.record, task.wait, task.save):
+        with pytest.raises(ClientClosed) as caught:
+            await look()
+        assert caught.value.handle == task.handle
+        assert f"kie save {task.handle}" in str(caught.value)
 
 
 def beating():

@@ -226,7 +226,7 @@ async def test_a_callback_is_not_believed_by_the_record_of_another_task(fake):
         with pytest.raises(SubmitUnknown):
             await kie.submit(MODEL, INPUTS)
         (unknown,) = await kie.jobs("unknown")
-        param = f'{{"callBackUrl": "{kie._runner.planner.address_of(unknown)}"}}'
+        param = f'{{"callBackUrl": "{kie._opened.runner.planner.address_of(unknown)}"}}'
         fake.queries = [{"state": "running", "taskId": "t8", "param": param}]
         await kie.receive(job_id=unknown.id, task_id="t7", digest="1")
         await kie.recover(wait_timeout=0)

@@ -9,7 +9,7 @@ import time
 import attrs
 import pytest
 
-from kie_core import Clock, Pace, ReadFailed, ReadRefused, Schedule, WaitTimeout
+from kie_core import ClientClosed, Clock, Pace, ReadFailed, ReadRefused, Schedule, WaitTimeout
 from kie_core._drive import drive
 from kie_core._pace import CALLED, CROWDED, USUAL
 from kie_core._runner import Step
@@ -188,13 +188,15 @@ async def test_who_still_waits_when_the_client_is_closed_is_told(fake):
         driving = asyncio.create_task(kie.drive(other.job.id))
         await until(lambda: asked(fake) >= 4)
 
-    for one in (waiting, driving):
-        with pytest.raises(RuntimeError, match="the client was closed"):
-            await asyncio.wait_for(one, 10)
+    with pytest.raises(RuntimeError, match="the client was closed"):
+        await asyncio.wait_for(driving, 10)
+    with pytest.raises(ClientClosed) as caught:
+        await asyncio.wait_for(waiting, 10)
+    assert caught.value.handle == task.handle
 
 
 async def test_who_bought_while_the_client_was_closed_does_not_wait_for_ever(fake):
-    """The create gets its answer, but nobody asks about the task any more."""
+    """The create gets its answer, but nobody asks about the task any more: the error names what was paid."""
     fake.queries = [{"state": "running"}]
     fake.go_on.clear()
     async with fake.client() as kie:
@@ -202,9 +204,13 @@ async def test_who_bought_while_the_client_was_closed_does_not_wait_for_ever(fak
         await fake.arrived.wait()
         asyncio.get_running_loop().call_later(0.05, fake.go_on.set)
 
-    with pytest.raises(RuntimeError, match="not open"):
+    with pytest.raises(ClientClosed, match=r"the task goes on at Kie and is paid: .* kie save kie1:\S+:t1$") as caught:
         await asyncio.wait_for(buying, 10)
     assert kie._opened.runner is None
+    fake.queries = [{"state": "succeeded"}]
+    async with fake.client() as other:
+        assert (await other.attach(caught.value.handle).wait()).state == "succeeded"
+    assert fake.creates == 1
 
 
 async def test_who_begins_to_wait_when_the_client_was_closed_is_told(fake):
@@ -213,7 +219,7 @@ async def test_who_begins_to_wait_when_the_client_was_closed_is_told(fake):
         task = await kie.submit(MODEL, INPUTS)
         entry, runner = await kie.entry(task.job.id), kie._opened.runner
 
-    with pytest.raises(RuntimeError, match="the client was closed"):
+    with pytest.raises(ClientClosed, match=task.handle):
         await asyncio.wait_for(anext(runner.follow(entry, math.inf, at_once=True)), 10)
     with pytest.raises(RuntimeError, match="the client was closed"):
         await asyncio.wait_for(kie._driven(runner, runner.read_on, [entry.id], math.inf), 10)

@@ -42,7 +42,8 @@ def exit_code(error: KieError) -> int:
         return {401: KEY, 402: CREDITS}.get(error.code or 0, FAILED)
     codes: tuple[tuple[type[KieError], int], ...] = (
         (errors.NoKey, KEY), (errors.Unauthorized, KEY), (errors.OutOfCredits, CREDITS),
-        (errors.WaitTimeout, TIMED_OUT), (errors.SubmitUnknown, UNKNOWN), (errors.OverBudget, BUDGET),
+        (errors.WaitTimeout, TIMED_OUT), (errors.ClientClosed, TIMED_OUT),
+        (errors.SubmitUnknown, UNKNOWN), (errors.OverBudget, BUDGET),
         (errors.InvalidJob, USAGE), (errors.UnknownModel, USAGE), (errors.UnknownWire, USAGE),
         (errors.BadHandle, USAGE), (errors.ConfigError, USAGE), (errors.RegistryError, USAGE),
         (errors.JobKeyTaken, USAGE), (errors.UnknownJob, USAGE),

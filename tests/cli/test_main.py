@@ -20,6 +20,7 @@ from kie_core._cli.main import kie
 from kie_core._cli.output import exit_code, print_json
 from kie_core._errors import (
     BadHandle,
+    ClientClosed,
     ConfigError,
     InvalidJob,
     JobFailed,
@@ -174,7 +175,7 @@ def test_errors_are_json_too(acme):
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (NoKey(), 3), (Unauthorized(401, ""), 3), (OutOfCredits(402, ""), 4), (WaitTimeout("h", 1.0, "running"), 5), (SubmitUnknown("h", ""), 6),
+        (NoKey(), 3), (Unauthorized(401, ""), 3), (OutOfCredits(402, ""), 4), (WaitTimeout("h", 1.0, "running"), 5), (ClientClosed("h"), 5), (SubmitUnknown("h", ""), 6),
         (InvalidJob("m", ()), 2), (UnknownModel("m"), 2), (BadHandle("h", ""), 2), (ConfigError(("x",)), 2),
         (NotSent(""), 1), (RateLimited(429, ""), 1), (UploadFailed("f", ""), 1), (UploadFailed("f", "", "", 401), 3), (UploadFailed("f", "", "", 402), 4), (JobFailed("h", "failed", None, ""), 1),
     ],

@@ -383,12 +383,13 @@ async def test_a_callback_that_is_cancelled_cancels_the_wait_and_not_the_task(sc
         if vendor.creates:
             raise asyncio.CancelledError
 
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(asyncio.CancelledError) as caught:
         await generator.generate(V4, CAT, cancel)
 
     async with scene.client() as kie:
         (entry,) = await kie.jobs("running")
         assert entry.task_id == vendor.creates[0].task_id
+    assert entry.handle() in caught.value.__notes__[0]
 
 
 async def test_a_cancelled_generate_writes_the_task_down(scene, vendor):

@@ -218,7 +218,7 @@ async def test_a_task_that_is_not_finished_is_not_built_upon(scene):
     """It says so, and how to wait; nothing is bought."""
     async with scene.client() as kie:
         song = await kie.submit("suno-v4", {"prompt": "a song"})
-        with pytest.raises(InvalidJob, match=rf"is running.*kie resume {song.handle}"):
+        with pytest.raises(InvalidJob, match=rf"is running.*kie save {song.handle}"):
             await kie.submit("suno-wav", {"task": song.handle})
 
     assert len(scene.vendor.creates) == 1
