@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import math
 import socket
 import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Self
 
 from kie_core._addresses import NotPublic, Place, Resolve, check_place, is_own, looked_up, public_addresses
@@ -31,7 +33,7 @@ class FileClient:
 
     Args:
         version: Ours.
-        seconds: To wait for the next bytes.
+        seconds: To wait for the head of an answer, and for each next part of its body.
         api: The base URL: if the user set it to this machine, files may come from exactly there.
         resolve: Looks names up.
         context: For TLS; None: one of its own.
@@ -41,6 +43,7 @@ class FileClient:
         self, *, version: str, seconds: float, api: str, resolve: Resolve = looked_up, context: Context | None = None
     ) -> None:
         self._headers = {"Accept-Encoding": "identity", "User-Agent": f"kie-core/{version}"}
+        self._seconds = seconds
         self._timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
         self._context = context or Context()
         self._own = place_of(api)
@@ -95,7 +98,7 @@ class FileClient:
         with self._lock:
             if self._closed:
                 raise OSError("the client is closed")
-            found = self._clients.pop(whose, None) or (self._made(*whose), Cut())
+            found = self._clients.pop(whose, None) or (self._made(*whose), Cut(self._seconds))
             self._clients[whose] = found  # the one used last is the last
             self._users[whose] += 1
         try:
@@ -124,23 +127,60 @@ class FileClient:
         )
 
 
-class Cut:
-    """Cuts connections off from another thread, though they wait for the other side."""
+class _Hearing(threading.local):
+    """What a thread waits for: until when, and whether any of it came since it asked."""
 
-    def __init__(self) -> None:
+    until = math.inf
+    begun = False
+
+
+class Cut:
+    """Cuts connections off that wait for the other side: from another thread, or when that takes too long.
+
+    Args:
+        seconds: For the head of an answer, and for each part of its body, in however many pieces it drips in: the
+            library knows a limit for each piece only.
+    """
+
+    def __init__(self, seconds: float) -> None:
         self.is_cut = False
+        self.seconds = seconds
+        self._hearing = _Hearing()
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
 
     def __call__(self, event: str, info: Mapping[str, Any]) -> None:
-        """Listen to the transport, which tells what it connected."""
+        """Listen to the transport, which tells what it connected, and how far it is."""
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
-            found = info["return_value"].get_extra_info("socket")
-            if isinstance(found, socket.socket):
-                with self._lock:  # those that were closed meanwhile are forgotten
-                    self._sockets = [*(one for one in self._sockets if one.fileno() >= 0), found]
-            if self.is_cut:
-                self.cut()
+            self._connected(info["return_value"])
+        elif event.endswith("receive_response_headers.started"):
+            self._hearing.begun = False
+            self.go_on()
+        elif event.endswith("receive_response_headers.complete"):
+            if not self._hearing.begun:  # it came along with the last one
+                raise httpx.RemoteProtocolError("an answer came that nobody had asked for")
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Wait for the next part of an answer from now on."""
+        self._hearing.until = time.monotonic() + self.seconds
+
+    def _connected(self, stream: Any) -> None:
+        stream.read = functools.partial(self._read, stream.read)
+        self.go_on()
+        found = stream.get_extra_info("socket")
+        if isinstance(found, socket.socket):
+            with self._lock:  # those that were closed meanwhile are forgotten
+                self._sockets = [*(one for one in self._sockets if one.fileno() >= 0), found]
+        if self.is_cut:
+            self.cut()
+
+    def _read(self, read: Callable[..., bytes], max_bytes: int, timeout: float | None = None) -> bytes:
+        self._hearing.begun = True
+        left = self._hearing.until - time.monotonic()
+        if left <= 0:
+            raise httpx.ReadTimeout(f"its answer takes longer than {self.seconds:g} s")
+        return read(max_bytes, timeout=left if timeout is None else min(timeout, left))
 
     def cut(self) -> None:
         """End what is on its way, and whatever begins later."""
@@ -160,7 +200,7 @@ class UploadClient:
         url: Where uploads go.
         key: For the Authorization header.
         version: Ours.
-        seconds: To wait for the next bytes, either way.
+        seconds: To wait until the next bytes are taken.
         context: For TLS.
 
     Raises:
@@ -200,6 +240,7 @@ class UploadClient:
         """
         # The host looks through the whole file before it answers: one second for each megabyte. UNVERIFIED.
         patience = self._seconds + size / 1_000_000
+        cut.seconds = patience
         timeout = httpx.Timeout(self._seconds, connect=min(CONNECT_SECONDS, self._seconds), read=patience)
         headers = {"Content-Type": content_type, "Content-Length": str(size)}
         try:
@@ -211,11 +252,11 @@ class UploadClient:
                 timeout=timeout,
                 extensions={"trace": cut},
             ) as response:
-                raw, end = bytearray(), time.monotonic() + patience
+                raw = bytearray()
                 for chunk in response.iter_raw():
                     raw += chunk
-                    if len(raw) > LARGEST_ANSWER or time.monotonic() > end:
-                        raise ReadFailed("the answer is too large or takes too long")
+                    if len(raw) > LARGEST_ANSWER:
+                        raise ReadFailed("the answer is too large")
                 text = redacted(decoded(bytes(raw), response.headers.get("Content-Encoding", "")), self._key)
                 return Answer(response.status_code, text, pause_of(response.headers.get("Retry-After", "")))
         except (httpx.HTTPError, httpx.InvalidURL, zlib.error, TooLarge) as error:
@@ -286,7 +327,9 @@ class GuardedTransport(httpx.BaseTransport):
 
 
 def _uncut(chunks: Iterator[bytes], cut: Cut) -> Iterator[bytes]:
-    yield from chunks
+    for chunk in chunks:
+        yield chunk
+        cut.go_on()
     if cut.is_cut:  # what has no length ends with its connection, and would seem whole
         raise httpx.ReadError("the client is closed")
 

@@ -112,7 +112,7 @@ class Uploader:
         raise AssertionError("the last attempt returns or raises")
 
     async def _attempt(self, source: Source, form: _Form, report: Callable[[int, int], None]) -> Upload:
-        cut, began = Cut(), self._now()
+        cut, began = Cut(self.seconds), self._now()
 
         def send() -> Answer:
             with UploadClient(

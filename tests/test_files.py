@@ -47,8 +47,8 @@ def _without_pauses_and_leaks():
         CLIENTS.pop().__exit__()
 
 
-def saver(folder, *, number=1, api="https://api.kie.ai", job=JOB, **settings):
-    CLIENTS.append(FileClient(version="1.0", seconds=5, api=api))
+def saver(folder, *, number=1, api="https://api.kie.ai", job=JOB, seconds=5, **settings):
+    CLIENTS.append(FileClient(version="1.0", seconds=seconds, api=api))
     return Saver(HANDLE, job, number, folder, CLIENTS[-1], **settings)
 
 
@@ -642,6 +642,59 @@ async def test_a_file_that_drips_is_given_up_and_asked_for_again(raw_server, tmp
 
     assert saved.path.read_bytes() == PNG
     assert len(raw_server.received) == 2
+
+
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(PNG) + PNG
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % len(PNG) + PNG + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begins", "drop", "ends"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX: ", b"x", b"\r\n" + WHOLE.partition(b"\r\n")[2]),
+        (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n", WHOLE),
+        (CHUNKED + b"1;", b"x", b"\r\n\0\r\n0\r\n\r\n"),
+        (CHUNKED + b"0\r\nX: ", b"x", b"\r\n\r\n"),
+    ],
+    ids=["head", "interim", "chunk", "trailer"],
+)
+async def test_what_drips_around_a_file_is_given_up_too(raw_server, tmp_path, begins, drop, ends):
+    """Where none of the file comes, each read in time: it would hold a thread for as long as the host likes."""
+
+    async def drip(reader, writer):
+        if len(raw_server.received) > 1:
+            writer.write(WHOLE)
+            return
+        writer.write(begins)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(100):
+                writer.write(drop)
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        writer.write(ends)
+
+    saved = await save(raw_server, drip, tmp_path, seconds=1)
+
+    assert saved.path.read_bytes() == PNG
+    assert len(raw_server.received) > 1
+
+
+async def test_an_answer_too_many_is_not_taken_for_the_next_file(raw_server, http_bytes, tmp_path):
+    """It comes along with the first one; the next file is asked for again, on another connection."""
+
+    async def behave(reader, writer):
+        name = raw_server.received[-1].split()[1][1:2]
+        writer.write(http_bytes(PNG + name) + (http_bytes(PNG + b"surplus") if name == b"1" else b""))
+
+    async with raw_server.answering(behave):
+        with FileClient(version="1", seconds=5, api=raw_server.url) as client:
+            files = []
+            for number in (1, 2):
+                one = Saver(HANDLE, JOB, number, tmp_path, client)
+                files.append(await asyncio.to_thread(one.save, Artifact("image", f"{raw_server.url}/{number}.png")))
+
+    assert [file.path.read_bytes() for file in files] == [PNG + b"1", PNG + b"2"]
+    assert raw_server.connections == 2
 
 
 @pytest.mark.parametrize(

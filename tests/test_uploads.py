@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import io
 import json
@@ -68,6 +69,9 @@ class UploadHost:
             answer = self.answers.pop(0) if self.answers else self.stored(body, head)
             if answer is None:
                 writer.transport.abort()
+                return
+            if callable(answer):
+                await answer(writer)
                 return
             writer.write(answer)
             await writer.drain()
@@ -330,6 +334,27 @@ async def test_an_answer_without_an_end_is_cut_off(client, host):
     async with client() as kie:
         with pytest.raises(UploadFailed, match="the answer is too large"):
             await kie.upload(PNG)
+
+
+async def test_an_answer_that_drips_is_given_up(client, host):
+    """Else it would hold a thread for as long as the host likes; the file is sent again."""
+
+    async def drip(writer):
+        with contextlib.suppress(ConnectionError):
+            writer.write(b"HTTP/1.1 200 OK\r\nX: ")
+            for _ in range(100):
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+            late = {"downloadUrl": "https://files.example.com/late.png", "fileSize": len(PNG)}
+            writer.write(b"\r\n" + said({"success": True, "code": 200, "data": late}).partition(b"\r\n")[2])
+
+    host.answers = [drip]
+    async with client(request_timeout=1) as kie:
+        upload = await kie.upload(PNG)
+
+    assert host.urls == [upload.url]
+    assert host.count > 1
 
 
 async def test_a_file_that_changes_under_our_hands_never_arrives_whole(client, host, photo, monkeypatch):
