@@ -269,7 +269,7 @@ class Buyer:
     def _told(self, result: tuple[Entry, Judged | None], cancelled: asyncio.CancelledError) -> None:
         entry, judged = result
         if isinstance(judged, Accepted):
-            note = f"cancelled, but the task goes on at Kie and is paid: {entry.handle()}"
+            note = f"cancelled, but the task goes on at Kie and is paid: kie save {entry.handle()}"
             log.warning("job %s: %s", entry.id, note)
             cancelled.add_note(note)
         elif isinstance(judged, Unknown):

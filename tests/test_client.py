@@ -211,7 +211,7 @@ async def test_a_submit_that_is_cancelled_again_and_again_still_waits(fake, capl
             await asyncio.sleep(0.01)
 
     assert submitting.cancelled()
-    assert "the task goes on at Kie and is paid: kie1:" in caplog.text
+    assert "the task goes on at Kie and is paid: kie save kie1:" in caplog.text
 
 
 @pytest.mark.parametrize("code", [401, 402])
