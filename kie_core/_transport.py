@@ -173,7 +173,8 @@ class _Connection:
         """
         if self._spoken_on is None:  # a mocker's answer
             return False
-        for kept in self._transport._pool.connections:
+        # Private names: without one of them less is noticed, and nothing else is lost.
+        for kept in getattr(getattr(self._transport, "_pool", None), "connections", ()):
             inner: Any = kept
             while inner is not None:
                 parser = getattr(inner, "_h11_state", None)
