@@ -10,7 +10,7 @@ KieError
 ├── PluginFailed                   a hook of the owner raised
 ├── ConfigError                    a setting is wrong
 ├── NoKey                          there is no key
-├── LedgerError                    the ledger cannot be used: nothing was sent
+├── LedgerError                    the ledger cannot be used: nothing was sent, unless it names a task
 ├── OverBudget                     the job would exceed a limit: nothing was sent
 ├── JobKeyTaken (ValueError)       the job key belongs to another request
 ├── UnknownJob (ValueError)        the ledger does not know the job
@@ -207,7 +207,7 @@ class PluginFailed(KieError):
     handle: str | None = None
 
     def __str__(self) -> str:
-        task = f"; the task goes on at Kie and is paid: {self.handle}" if self.handle else ""
+        task = f"; the task goes on at Kie and is paid: kie save {self.handle}" if self.handle else ""
         return f"plugin {self.category!r} failed in {self.hook}: {self.reason}; this is a fault of the plugin{task}"
 
 
@@ -237,22 +237,25 @@ class NoKey(KieError):
 
 @attrs.define
 class LedgerError(KieError):
-    """The ledger cannot be used. Before a create: nothing was sent.
+    """The ledger cannot be used. Without a handle: nothing was sent.
 
     Attributes:
         place: The file or the server.
         problem: What is wrong.
         remedy: What to do.
         kind: ``busy``, ``full``, ``corrupt``, or empty.
+        handle: The task that was bought already, and goes on; None: none was.
     """
 
     place: str
     problem: str
     remedy: str
     kind: str = ""
+    handle: str | None = None
 
     def __str__(self) -> str:
-        return f"the ledger {self.place} cannot be used: {self.problem}; {self.remedy}"
+        task = f"; the task goes on at Kie and is paid: kie save {self.handle}" if self.handle else ""
+        return f"the ledger {self.place} cannot be used: {self.problem}; {self.remedy}{task}"
 
 
 @attrs.define

@@ -118,6 +118,6 @@ def error_text(error: KieError, language: Language, *, handle: str | None = None
     elif isinstance(error, PluginFailed):
         known = error.handle or handle
         facts["paid"] = text("paid", language, handle=known) if known else text("unpaid", language)
-    elif isinstance(error, LedgerError) and handle is not None:
-        key, facts["paid"] = "ledger_later", text("paid", language, handle=handle)
+    elif isinstance(error, LedgerError) and (known := error.handle or handle):
+        key, facts["paid"] = "ledger_later", text("paid", language, handle=known)
     return text(key, language, **facts)

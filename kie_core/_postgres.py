@@ -316,7 +316,7 @@ class PostgresDatabase:
             return LedgerError(self.place, f"it cannot be written: {text}", "name the primary server in KIE_LEDGER")
         if isinstance(error, (ValueError, OverflowError)) or state[:2] in ("22", "23"):
             return LedgerError(self.place, f"it takes no such value: {text}", "nothing was written; use another value")
-        remedy = "ask the server's administrator; nothing was sent"
+        remedy = "ask the server's administrator"
         return LedgerError(
             self.place, f"it is damaged or no ledger: {text}", remedy, "corrupt" if state[:2] in ("42", "XX") else ""
         )

@@ -8,8 +8,19 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from kie_core._entry import Entry
-from kie_core._errors import BadHandle, ClientClosed, JobFailed, NotSent, Refused, SubmitUnknown, WrongState
+from kie_core._errors import (
+    BadHandle,
+    ClientClosed,
+    JobFailed,
+    LedgerError,
+    NotSent,
+    Refused,
+    SubmitUnknown,
+    WrongState,
+)
 from kie_core._job import Job
 from kie_core._opened import Opened
 from kie_core._outcome import Outcome
@@ -59,6 +70,16 @@ class Task:
         """The text that resumes this task anywhere: ``kie.attach(handle)``."""
         return self.job.handle(self.id)
 
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """Name this task in what its ledger raises: else that would read as if nothing had been bought."""
+        try:
+            yield
+        except LedgerError as error:
+            if self.id is None:
+                raise
+            raise attrs.evolve(error, handle=self.handle) from error
+
     async def status(self) -> Outcome:
         """Ask once. Free.
 
@@ -70,13 +91,15 @@ class Task:
             SubmitUnknown: It is unknown whether there is a task.
             JobFailed: It was called off before Kie had it.
             ClientClosed: The client was closed.
+            LedgerError: What Kie said could not be written down; the task goes on, and the error names it.
         """
-        runner, entry = await self._found()
-        if entry.task_id is None:  # it ended before Kie had it
-            if entry.outcome is not None:
-                return entry.outcome
-            raise JobFailed(self.handle, entry.state, None, entry.reason)
-        return await self._judged(runner, entry, await runner.look(entry))
+        with self._named():
+            runner, entry = await self._found()
+            if entry.task_id is None:  # it ended before Kie had it
+                if entry.outcome is not None:
+                    return entry.outcome
+                raise JobFailed(self.handle, entry.state, None, entry.reason)
+            return await self._judged(runner, entry, await runner.look(entry))
 
     async def record(self) -> dict[str, Any]:
         """Ask once and return Kie's whole answer as it came, for what an `Outcome` has no place for. Free.
@@ -86,12 +109,13 @@ class Task:
         Raises:
             WrongState: There is no task: it ended before Kie had it.
         """
-        runner, entry = await self._found()
-        if entry.task_id is None:
-            raise WrongState(entry.id, entry.state, "Kie has no record of it")
-        body = await runner.record(entry, entry.task_id)
-        await self._judged(runner, entry, runner.understood(entry, body))
-        return body
+        with self._named():
+            runner, entry = await self._found()
+            if entry.task_id is None:
+                raise WrongState(entry.id, entry.state, "Kie has no record of it")
+            body = await runner.record(entry, entry.task_id)
+            await self._judged(runner, entry, runner.understood(entry, body))
+            return body
 
     async def _judged(self, runner: Runner, entry: Entry, outcome: Outcome) -> Outcome:
         self._entry = entry = await runner.judged(entry, outcome)
@@ -116,18 +140,19 @@ class Task:
             WaitTimeout: The task goes on; attach to its handle later.
             ReadRefused: The account cannot read; the task goes on.
             PluginFailed: The plugin cannot read the answers; the task goes on.
-            LedgerError: What Kie said could not be written down; the task goes on, and is in the ledger.
+            LedgerError: What Kie said could not be written down; the task goes on, and the error names it.
             SubmitUnknown: It is unknown whether there is a task.
             ClientClosed: The client was closed; the task goes on.
             ValueError: ``wait_timeout`` is negative or not a number.
         """
         seconds = wait_seconds(wait_timeout, self._opened.settings.wait_timeout, self.job.model.media)
-        runner, entry = await self._found()
-        async for step in runner.follow(entry, seconds, at_once=not self._fresh, schedule=schedule):
-            self._entry = step.entry
-            if step.outcome is not None:
-                self._seen(step.outcome)
-                yield step.outcome
+        with self._named():
+            runner, entry = await self._found()
+            async for step in runner.follow(entry, seconds, at_once=not self._fresh, schedule=schedule):
+                self._entry = step.entry
+                if step.outcome is not None:
+                    self._seen(step.outcome)
+                    yield step.outcome
 
     async def wait(self, wait_timeout: float | None = None) -> Outcome:
         """Wait until the task succeeded and return its outcome. Free. Raises what `updates` raises, and:
@@ -172,9 +197,10 @@ class Task:
             What `wait` raises.
         """
         await self.wait()
-        runner, entry = await self._found()
         target = Path(folder) if folder is not None else self._opened.settings.out
-        self._entry, paths = await runner.save(entry, target)
+        with self._named():
+            runner, entry = await self._found()
+            self._entry, paths = await runner.save(entry, target)
         return paths
 
     @property

@@ -70,6 +70,7 @@ EVERY_KIND = [
     (RegistryError("models.json", "is not JSON"), "INVALID_INPUT", NOT_BOUGHT),
     (NoKey(), "UNAUTHORIZED", NOT_BOUGHT),
     (LedgerError("l.sqlite", "it is locked", "try again"), "LEDGER", NOT_BOUGHT),
+    (LedgerError("l.sqlite", "it is locked", "try again", handle=HANDLE), "LEDGER", BOUGHT),
     (OverBudget("veo3", "", 31460, 10000), "BUDGET_EXCEEDED", NOT_BOUGHT),
     (OverBudget("veo3", "user:7", 31460, 40000, 10000, 5000), "BUDGET_EXCEEDED", NOT_BOUGHT),
     (OverBudget("veo3", "user:7", None, 40000), "BUDGET_EXCEEDED", NOT_BOUGHT),

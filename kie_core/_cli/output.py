@@ -40,6 +40,8 @@ def exit_code(error: KieError) -> int:
         return CREDITS if error.code == 402 else KEY
     if isinstance(error, errors.UploadFailed):
         return {401: KEY, 402: CREDITS}.get(error.code or 0, FAILED)
+    if isinstance(error, errors.LedgerError):
+        return TIMED_OUT if error.handle else FAILED
     codes: tuple[tuple[type[KieError], int], ...] = (
         (errors.NoKey, KEY), (errors.Unauthorized, KEY), (errors.OutOfCredits, CREDITS),
         (errors.WaitTimeout, TIMED_OUT), (errors.ClientClosed, TIMED_OUT),

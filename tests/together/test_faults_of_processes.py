@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -303,6 +304,21 @@ async def test_a_ledger_that_is_locked_before_the_intent_stops_the_create(scene,
         await kie.drive()
 
         assert len(await kie.jobs("succeeded")) == 1
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_ledger_that_is_locked_when_the_result_comes_names_the_task(scene, hold_ledger, tmp_path):  # 41
+    """The error does not read as if nothing had been bought; later the result is there."""
+    async with scene.client() as kie:
+        task = await kie.submit(MODEL, INPUTS)
+        hold_ledger()
+        for read in (task.wait, task.status, task.record, functools.partial(task.save, tmp_path)):
+            with pytest.raises(LedgerError, match="the task goes on at Kie and is paid") as caught:
+                await read()
+            assert caught.value.handle == task.handle
+        hold_ledger.release()
+
+        assert (await task.wait()).urls
 
 
 @pytest.mark.usefixtures("impatient")
