@@ -161,12 +161,11 @@ class SqliteDatabase:
         The ballast of a ledger is laid after its tables are there. So whoever holds the lock, sees no tables and
         sees a ballast, sees what is left of a ledger, and none that another process is making.
         """
-        if version:
-            return
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        tables = {row["name"] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if (tables and version == 0) or version < 0 or (version and not {"job", "event", "process"} <= tables):
             raise LedgerError(self.place, "it is a database of something else", "name another file with KIE_LEDGER")
         ballast = self._ballast()
-        if ballast is not None and ballast.exists():
+        if not tables and ballast is not None and ballast.exists():
             raise LedgerError(
                 self.place,
                 f"it is empty, though {ballast.name} says that it was a ledger",
@@ -211,6 +210,6 @@ class SqliteDatabase:
         return LedgerError(
             self.place,
             f"it is damaged or no ledger: {text}",
-            f"move {self.place} away and look at https://kie.ai/logs for jobs that go on; nothing was sent",
+            f"move {self.place} away and look at https://kie.ai/logs for jobs that go on",
             "corrupt",
         )

@@ -99,11 +99,13 @@ async def test_a_damaged_ledger_is_refused(ledger, path):
     assert "https://kie.ai/logs" in str(error)
 
 
-async def test_a_database_of_another_program_is_refused(path):
-    """Its tables stay alone in it."""
+@pytest.mark.parametrize("version", [-1, 0, *range(1, len(MIGRATIONS))])
+async def test_a_database_of_another_program_is_refused(path, version):
+    """Its tables stay alone in it, whatever version it gives itself."""
     path.parent.mkdir()
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE bookmarks (url TEXT)")
+        connection.execute(f"PRAGMA user_version = {version}")
     connection.close()
 
     error = await refusal(path)
