@@ -12,6 +12,7 @@ import attrs
 import click
 
 from kie_core._cli import completion
+from kie_core._cli.entries import account
 from kie_core._cli.inputs import check_raw, raw_options, read_inputs
 from kie_core._cli.output import (
     UNKNOWN,
@@ -98,8 +99,6 @@ def generate(
             "--no-wait goes without --sandbox, which ends with this command, and without --wait and --out"
         )
     check_raw(price_credits, raw=raw)
-    from kie_core._budget import Budget
-
     with contextlib.ExitStack() as stack:
         kie = _client(stack, sandbox=sandbox, more=model_id if raw else None)
         known = kie.model(model_id) if not raw or model_id in kie.registry else None
@@ -114,7 +113,7 @@ def generate(
         if not (no_save or no_wait):
             _probe(out or kie.settings.out)
         buying = _Buying(
-            kie, job, job_key, wait_timeout, Budget(max_price_rub=max_price), allow_unknown_price,
+            kie, job, job_key, wait_timeout, _budget(kie, max_price), allow_unknown_price,
             reuse=not (no_reuse or sandbox),  # of a fake that is gone nothing lives
         )  # fmt: skip
         _run(buying, out=out, save=not no_save, wait=not no_wait, sandbox=sandbox, as_json=as_json)
@@ -164,6 +163,13 @@ def _allowed(job: Job, *, yes: bool, allowed: bool) -> bool:
     return True
 
 
+def _budget(kie: KieBlocking, max_price: float | None) -> Budget | None:
+    """Return what --max-price says, on the account's own scope: one of its own for each command would pile up."""
+    from kie_core._budget import Budget
+
+    return None if max_price is None else Budget(max_price_rub=max_price, scope=f"account:{account(kie)}")
+
+
 @attrs.frozen
 class _Buying:
     """What is bought, and for how long."""
@@ -172,7 +178,7 @@ class _Buying:
     job: Job
     job_key: str | None
     wait_timeout: float | None
-    budget: Budget
+    budget: Budget | None
     allow_unknown_price: bool
     reuse: bool
 

@@ -38,6 +38,16 @@ def test_a_job_key_of_another_request_is_usage(fake):
     assert fake.creates == 1
 
 
+@pytest.mark.usefixtures("fake")
+def test_purchases_by_command_count_on_the_account_alone():
+    """However many there are, with a price limit of their own or without: none gets a scope for itself."""
+    bought("cat")
+    bought("dog", "--max-price", "100")
+
+    (scope,) = json.loads(run("budget", "--json").stdout)
+    assert (scope["scope"].partition(":")[0], scope["reserved_rub"]) == ("account", 3.0)
+
+
 @pytest.mark.parametrize("key", ["", "a\nb", "x" * 201])
 def test_a_job_key_is_a_short_line(fake, key):
     """Usage, before anything is written."""
@@ -75,6 +85,7 @@ def test_the_wait_counts_for_sending_too(fake):
         (JobKeyTaken("k", "j", "m"), 2),
         (WrongState("j", "running", "no"), 1),
         (LedgerError("p", "full", "make room"), 1),
+        (LedgerError("p", "full", "make room", handle="kie1:j:m:w:t"), 5),
     ],
 )
 def test_exit_codes_of_the_ledger(error, code):
