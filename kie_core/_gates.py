@@ -28,6 +28,8 @@ FAULTS: Final = 5
 GATE_SECONDS: Final = (60.0, 900.0)
 #: Seconds for which a 429 holds back every create of the account: the first time, and at the most.
 LIMITED_SECONDS: Final = (5.0, 60.0)
+#: Seconds after which a job that was put back looks whether a person has opened the gate.
+LOOK_SECONDS: Final = 5.0
 #: A job that tries whether a gate may open has so many seconds for it.
 PROBE_SECONDS: Final = 180.0
 
@@ -109,8 +111,8 @@ def closed_gate(entry: Entry, now: float) -> Transaction[Gate | None]:
 
 
 def look_again_at(gate: Gate, now: float) -> float:
-    """When to look at a closed gate again."""
-    return now + 5.0 if gate.opens_at is None or gate.opens_at <= now else gate.opens_at
+    """When a closed gate may open by itself; a person may open it before that."""
+    return now + LOOK_SECONDS if gate.opens_at is None or gate.opens_at <= now else gate.opens_at
 
 
 def close_gate(

@@ -27,6 +27,7 @@ from kie_core._entry import (
 from kie_core._errors import JobKeyTaken, LedgerError, OverBudget, WrongState
 from kie_core._gates import (
     LONGEST_QUEUE,
+    LOOK_SECONDS,
     SLOT_SECONDS,
     Gate,
     Signal,
@@ -374,10 +375,10 @@ class Ledger:
             )
             if rows[0]["active"] >= most:
                 return attrs.evolve(entry, reason=f"{most} jobs of this account are running", not_before=now + 1.0)
+            yield from _affordable(entry)  # first: a cost beyond the limit has closed a gate, too
             closed = yield from closed_gate(entry, now)
             if closed is not None:
                 return attrs.evolve(entry, reason=closed.reason, not_before=look_again_at(closed, now))
-            yield from _affordable(entry)
             place = max(slot["next"], held_until(slot, now), now)
             if place - now > LONGEST_QUEUE:
                 rows = yield (
@@ -411,7 +412,7 @@ class Ledger:
             slot = yield from turn_of(entry.account)
             closed = yield from closed_gate(entry, now)
             if closed is not None:
-                back = waiting(entry, closed.reason, look_again_at(closed, now))
+                back = waiting(entry, closed.reason, min(look_again_at(closed, now), now + LOOK_SECONDS))
                 return (yield from _change(said, entry, back, "", self.owner, now))
             late = entry.slot is None or now - entry.slot > SLOT_SECONDS
             if late or held_until(slot, now) > now:
@@ -492,7 +493,13 @@ class Ledger:
 
         def work(now: float) -> Transaction[bool]:
             yield (
-                "UPDATE slot SET faults = 0, limited = 0, not_before = 0, next = :now WHERE account = :name",
+                (
+                    "UPDATE slot SET faults = 0, limited = 0, not_before = 0,"
+                    # a pause ends, not the queue: whoever has a place in it keeps it
+                    " next = CASE WHEN not_before > :now THEN (SELECT coalesce(max(job.slot), :now) FROM job WHERE"
+                    " job.account = :name AND job.state = 'leased' AND job.slot > :now) ELSE next END"
+                    " WHERE account = :name"
+                ),
                 {"name": name, "now": now},
             )
             rows = yield "DELETE FROM gate WHERE name = :name RETURNING name", {"name": name}

@@ -71,7 +71,7 @@ log = logging.getLogger("kie_core")
 NOT_SENT_TRIES: Final = 5
 #: So many jobs at once are sent for `advance`, however many are stepped: those that run are asked about meanwhile.
 SENDERS: Final = 24
-#: Seconds until a job that another process holds is looked at again.
+#: Seconds until a job that another process holds, or a closed gate, is looked at again.
 HELD_SECONDS: Final = 5.0
 #: The same, where a caller waits for it.
 _SEEN_SECONDS: Final = 0.2
@@ -282,6 +282,8 @@ class Runner:
         try:
             async with self._sending:
                 moved, _, wait = await self._try(entry, self._request_of(entry), max(0.0, end - self.clock.now()))
+                if moved.revision == entry.revision:  # held back, perhaps by what a person opens meanwhile
+                    wait = min(wait, HELD_SECONDS)
                 left = max(0.0, end - self.clock.now())
                 if moved.state == "queued" and wait > left > 0:
                     await self.clock.sleep(left)  # else each of the others would take a turn, and give it up
@@ -382,7 +384,7 @@ class Runner:
             self._trying.remove(entry.id)
 
     async def _submitted(self, entry: Entry, request: Request, end: float) -> tuple[Entry, Judged | None]:
-        refusals = 0
+        refusals, told = 0, ""
         judged: Judged | None = None
         while True:
             left = end - self.clock.now()
@@ -396,8 +398,11 @@ class Runner:
             if refusals >= NOT_SENT_TRIES or wait > end - self.clock.now():
                 return await self._released(entry.id, entry.reason or "the wait was over") or entry, judged
             level = logging.WARNING if wait >= _LONG_WAIT else logging.INFO
-            log.log(level, "job %s: waits %.1f s: %s", entry.id, wait, entry.reason or "its turn has not come")
-            await self.clock.sleep(wait)
+            why = entry.reason or "its turn has not come"
+            log.log(logging.DEBUG if why == told else level, "job %s: waits %.1f s: %s", entry.id, wait, why)
+            told = why
+            # What holds it back may be opened by a person meanwhile; what was tried waits as long as it has to.
+            await self.clock.sleep(min(wait, HELD_SECONDS) if latest is None else wait)
 
     async def _try_or_see(self, entry: Entry, request: Request, left: float) -> tuple[Entry, Judged | None, float]:
         if entry.state == "queued":

@@ -87,7 +87,7 @@ async def test_a_late_task_books_its_price_again(ledger):
 
 
 async def test_a_job_that_costs_more_than_the_limit_closes_the_gate_of_its_scope(ledger):
-    """What was spent is true; the next job waits for a person, and others are free."""
+    """What was spent is true; the next job is told so, or waits for a person under a higher limit; others are free."""
     limits = [("user:7", 500)]
     entry = await run_job(ledger, "task-1", limits=limits)
 
@@ -96,7 +96,10 @@ async def test_a_job_that_costs_more_than_the_limit_closes_the_gate_of_its_scope
     assert await booked(ledger, "user:7") == (600, 0)
     assert [(gate.name, gate.kind) for gate in await ledger.gates()] == [("budget:user:7", "budget")]
     for kept in (True, False):
-        assert (await lease(ledger, limits=limits, kept=kept)).state == "queued"
+        with pytest.raises(OverBudget) as caught:
+            await lease(ledger, limits=limits, kept=kept)
+        assert (caught.value.limit, caught.value.spent, caught.value.reserved) == (500, 600, 0)
+        assert (await lease(ledger, limits=[("user:7", 900)], kept=kept)).state == "queued"
     assert (await lease(ledger, limits=[("user:8", 500)])).state == "leased"
     assert await ledger.open_gate("budget:user:7") is True
     assert await ledger.open_gate("budget:user:7") is False

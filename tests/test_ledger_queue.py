@@ -8,6 +8,7 @@ import itertools
 import pytest
 
 from kie_core._entry import read, unknown, waiting
+from kie_core._errors import OverBudget
 from kie_core._gates import FAULTS, GATE_SECONDS
 from kie_core._ledger import Ledger
 from kie_core._sqlite import SqliteDatabase
@@ -154,7 +155,31 @@ async def test_the_fifth_fault_in_a_row_closes_the_gate_for_a_minute(ledger):
     assert gate.opens_at - gate.closed_at == pytest.approx(60.0)
     for kept in (True, False):
         held = await lease(ledger, kept=kept)
-        assert (held.state, held.not_before) == ("queued", pytest.approx(gate.opens_at))
+        assert (held.state, held.not_before) == ("queued", gate.opens_at)
+
+
+async def test_opening_a_gate_ends_a_pause_and_not_the_queue(ledger):
+    """Who comes later is sent after those who have a place, and not after the pause that a refusal asked for."""
+    first, *_ = [await lease(ledger, interval=1.0) for _ in range(3)]
+    await ledger.open_gate(ACCOUNT)
+    third = await lease(ledger, interval=1.0)
+    assert third.slot - first.slot == pytest.approx(3.0, abs=1e-3)
+    await ledger.change(await ledger.intend(first), lambda old, _: waiting(old, "later"), signal="limited", pause=300.0)
+
+    await ledger.open_gate(ACCOUNT)
+
+    assert third.slot <= (await lease(ledger, interval=1.0)).slot <= third.slot + 1.0
+
+
+async def test_a_job_that_a_closed_gate_puts_back_looks_again_soon(ledger):
+    """Long before the gate opens by itself: a person may open it."""
+    leased = await lease(ledger)
+    await fail_creates(ledger)
+
+    back = await ledger.intend(leased)
+
+    assert back.state == "queued"
+    assert 0 < back.not_before - await ledger.time() <= 5.0
 
 
 async def test_after_its_time_one_job_tries_the_gate(ledger):
@@ -276,5 +301,7 @@ async def test_a_job_that_may_not_try_leaves_it_to_another(ledger):
     await fail_creates(ledger)
     await pass_time(ledger, 61)
 
-    assert (await lease(ledger, limits=limits)).state == "queued"
+    with pytest.raises(OverBudget):
+        await lease(ledger, limits=limits)
+    assert (await lease(ledger, limits=[("user:7", 900)])).state == "queued"
     assert (await lease(ledger)).state == "leased"

@@ -362,6 +362,25 @@ async def test_maintenance_closes_the_gate_for_a_while(scene, vendor, clock):  #
     assert (vendor.posts, len(vendor.creates)) == (2, 1)
 
 
+async def test_a_gate_that_a_person_opens_is_open_for_those_who_wait(scene, vendor, clock):  # 15
+    """In this process or another, a caller or a batch: nobody waits on until the gate would have opened by itself."""
+    vendor.faults.add("create-code=455*1")
+    async with scene.client() as kie, scene.client() as other:
+        await scene.attempt(kie, kept=False)
+        kept = await other.enqueue(MODEL, {"prompt": "a dog"})
+        (gate,) = await kie.gates()
+        waiting = asyncio.create_task(kie.submit(MODEL, INPUTS, wait_timeout=600))
+        driving = asyncio.create_task(other.drive(kept.id))
+        await clock.sleep(2)
+        assert await kie.open_gate()
+        assert [waiting.done(), driving.done()] == [False, False]
+
+        await asyncio.gather(waiting, driving)
+
+        assert clock.time() < gate.opens_at - 30
+    assert vendor.purchases() == {"a cat": 1, "a dog": 1}
+
+
 async def test_maintenance_is_told_to_a_caller_who_does_not_wait(scene, vendor):  # 15
     """Its job ends."""
     vendor.faults.add("create-code=455*1")

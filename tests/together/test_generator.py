@@ -149,6 +149,20 @@ async def test_a_job_over_the_budget(generate, vendor):
     assert vendor.requests == []
 
 
+async def test_a_budget_that_a_cost_exceeded(generate, vendor, clock):
+    """BUDGET_EXCEEDED at once, with what was spent: nobody waits for a limit that is used up."""
+    budget = Budget(max_total_rub=100, scope="user:7")
+    vendor.faults.add("query-credits=1000")
+    assert (await generate("google/nano-banana", budget=budget))["success"]
+    before = clock.now()
+
+    answer = await generate(budget=budget)
+
+    assert (answer["error_code"], clock.now() - before < 1) == ("BUDGET_EXCEEDED", True)
+    assert "Limit 100.00 RUB: 785.86 spent" in answer["message"]
+    assert vendor.posts == 1
+
+
 async def test_an_empty_account(generate, vendor):
     """NO_CREDITS: Kie's own refusal."""
     vendor.balance = 1
