@@ -376,7 +376,8 @@ class Kie:
         """Put a job into the ledger without sending it; `advance` or `drive` buys it. Free by itself.
 
         It stays queued until it is bought, whatever happens to this process, and while Kie refuses the
-        account; one whose uploads have expired meanwhile is called off. Takes and raises what `submit` does,
+        account; one whose uploads have expired meanwhile is called off. Other processes can send it only if its
+        inputs are in the ledger, as the setting ``ledger_prompts`` has it. Takes and raises what `submit` does,
         of the network only what uploads are about.
 
         Args:

@@ -661,8 +661,8 @@ def _asked_again(said: Said, known: Entry, entry: Entry, owner: str, now: float)
     else:
         again = requeued(known, entry.plan, kept=entry.kept)
         asked = attrs.evolve(again, owner=None if again.kept else owner)
-    if known.inputs is not None and entry.inputs is not None and known.inputs.body != entry.inputs.body:
-        asked = attrs.evolve(asked, inputs=entry.inputs)  # its files lie elsewhere by now
+    if entry.inputs is not None and (known.inputs is None or known.inputs.body != entry.inputs.body):
+        asked = attrs.evolve(asked, inputs=entry.inputs)  # they were forgotten, or its files lie elsewhere by now
     yield from _open_scopes(asked)
     if asked == known:
         return known

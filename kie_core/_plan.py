@@ -129,7 +129,7 @@ class Planner:
             InvalidJob: They cannot be sent as JSON.
         """
         if entry.inputs is None:
-            problem = "its inputs are not in the ledger, so it cannot be sent; submit it again"
+            problem = "its inputs are not in the ledger (KIE_LEDGER_PROMPTS), so it cannot be sent; submit it again"
             raise WrongState(entry.id, entry.state, problem)
         body = dict(entry.inputs.body)
         if entry.plan.kind == "derived":

@@ -43,6 +43,10 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "ALTER TABLE budget ADD COLUMN forgiven INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE budget ADD COLUMN reset_at REAL",
         "CREATE TABLE booking (scope TEXT NOT NULL, job_id TEXT NOT NULL, PRIMARY KEY (scope, job_id))",
+        # What was booked until then stands in the plans alone.
+        """INSERT INTO booking (scope, job_id) SELECT budget.scope, job.id FROM budget, job
+            WHERE budget.scope NOT LIKE 'account:%'
+            AND replace(job.plan, '"scope":"' || budget.scope || '"', '') <> job.plan""",
     ),
     (
         """CREATE TABLE duration (

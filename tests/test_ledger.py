@@ -122,6 +122,18 @@ async def test_a_job_that_is_asked_for_again_takes_the_new_addresses_of_its_file
     assert (found.inputs, found.plan.uploads_until) == (new, 2.0)
 
 
+async def test_a_job_that_is_asked_for_again_after_it_was_forgotten_can_be_sent(ledger):
+    """By whoever drives it: its inputs are there again."""
+    inputs = Inputs(params={"prompt": "a fox"}, given=("prompt",), body={"text": "a fox"})
+    first = await ledger.add(make_entry(job_key="scene-1", inputs=inputs))
+    await ledger.forget(first.id)
+
+    again = await ledger.add(make_entry(job_key="scene-1", inputs=inputs))
+
+    assert (again.id, again.inputs) == (first.id, inputs)
+    assert (await ledger.get(first.id)).inputs == inputs
+
+
 async def test_a_bought_job_keeps_the_addresses_that_were_sent(ledger):
     """Whatever is asked for later."""
     old, new = (Inputs(params={}, given=(), body={"u": url}) for url in ("https://k/1", "https://k/2"))
@@ -129,6 +141,8 @@ async def test_a_bought_job_keeps_the_addresses_that_were_sent(ledger):
 
     assert (await ledger.add(make_entry(job_key="scene-1", inputs=new))).inputs == old
     assert (await ledger.get(running.id)).inputs == old
+    await ledger.forget(running.id)
+    assert (await ledger.add(make_entry(job_key="scene-1", inputs=new))).inputs is None
 
 
 async def test_a_key_of_another_request_is_taken(ledger):

@@ -16,13 +16,16 @@ import time
 import traceback
 import warnings
 
+import attrs
 import pytest
 
 from kie_core import _schema, _sqlite
+from kie_core._budget import Limit
 from kie_core._entry import Entry, Inputs, Plan
 from kie_core._errors import LedgerError
 from kie_core._ledger import Ledger
 from kie_core._process import alive, here
+from kie_core._rows import columns_of
 from kie_core._schema import MIGRATIONS
 from kie_core._sqlite import BALLAST, SqliteDatabase
 
@@ -375,6 +378,36 @@ async def test_an_old_ledger_is_led_to_the_new_schema(ledger, path, monkeypatch)
         assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) + 1,)
         assert connection.execute("SELECT colour FROM job").fetchall() == [(None,)]
     connection.close()
+
+
+async def test_the_jobs_of_the_first_schema_count_on_their_scopes(path):
+    """It named them in the plans alone; what runs and what waits goes on."""
+    path.parent.mkdir()
+    with sqlite3.connect(path, isolation_level=None) as connection:
+        for statement in MIGRATIONS[0]:
+            connection.execute(statement)
+        connection.execute("PRAGMA user_version = 1")
+        for scope in ("account:account-1", "user:7", "user:70"):
+            connection.execute("INSERT INTO budget VALUES (?, 500, 0, 100)", (scope,))
+        entries = [attrs.evolve(make_entry(), revision=1) for _ in range(2)]
+        for entry, scope in zip(entries, ("user:7", "user:70"), strict=True):
+            limits = (Limit("account:account-1"), Limit(scope, 500))
+            columns = columns_of(attrs.evolve(entry, plan=attrs.evolve(entry.plan, limits=limits)))
+            names = ", ".join(f":{name}" for name in columns)
+            connection.execute(f"INSERT INTO job ({', '.join(columns)}) VALUES ({names})", columns)
+    connection.close()
+    ledger = Ledger(SqliteDatabase(str(path)))
+
+    booked = [[one.id for one in await ledger.booked(scope)] for scope in ("user:7", "user:70", "account:account-1")]
+    leased = await ledger.claim(await ledger.get(entries[0].id), interval=0.0, most=1)
+    intent = await ledger.intend(leased)
+
+    assert booked == [[entries[0].id], [entries[1].id], sorted(entry.id for entry in entries)]
+    assert intent.state == "submitting"
+    assert [(one.scope, one.reserved) for one in await ledger.balances()] == [
+        ("account:account-1", 200), ("user:7", 200), ("user:70", 100),
+    ]  # fmt: skip
+    await ledger.close()
 
 
 async def test_a_step_that_fails_leaves_the_old_schema(ledger, path, monkeypatch):
