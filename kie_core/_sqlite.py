@@ -162,7 +162,8 @@ class SqliteDatabase:
         sees a ballast, sees what is left of a ledger, and none that another process is making.
         """
         tables = {row["name"] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if (tables and version == 0) or version < 0 or (version and not {"job", "event", "process"} <= tables):
+        older = 0 < version < schema_version()
+        if (tables and version == 0) or version < 0 or (older and not {"job", "event", "process"} <= tables):
             raise LedgerError(self.place, "it is a database of something else", "name another file with KIE_LEDGER")
         ballast = self._ballast()
         if not tables and ballast is not None and ballast.exists():
