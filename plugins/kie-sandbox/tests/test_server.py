@@ -52,6 +52,12 @@ def balance(url):
     return said(url, "GET", "/api/v1/chat/credit")["data"]
 
 
+def test_a_sandbox_that_is_there_takes_no_arguments_for_a_new_one():
+    """A test whose faults nobody heeds would pass for nothing."""
+    with pytest.raises(TypeError, match="faults would not count"), serve(sandbox=Sandbox(), faults=["create-reset"]):
+        pass
+
+
 def test_a_job_from_create_to_file(url):
     """What a client does: create, read, and fetch what was made."""
     task_id = said(url, "POST", CREATE, REQUEST)["data"]["taskId"]

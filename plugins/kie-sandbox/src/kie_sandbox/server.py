@@ -63,7 +63,12 @@ def serve(*, sandbox: Sandbox | None = None, host: str = "127.0.0.1", port: int 
         port: Where to listen; 0: any free one.
         **arguments: For the new `Sandbox`: ``speed=50``, ``credits=100``, ``models=rows``,
             ``faults=["create-reset*1"]``, ``webhook_key="secret"``.
+
+    Raises:
+        TypeError: Arguments for a new one are given beside *sandbox*, which would not heed them.
     """
+    if sandbox is not None and arguments:
+        raise TypeError(f"{', '.join(arguments)} would not count: give a sandbox, or arguments for a new one")
     world = sandbox if sandbox is not None else Sandbox(**arguments)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="kie-sandbox", daemon=True)
