@@ -17,7 +17,7 @@ from kie_core._errors import Fault, InvalidJob, one_of
 from kie_core._field import Field, Rule
 from kie_core._lossless import lossless
 from kie_core._model import JSON, Model, holds
-from kie_core._texts import Language, said, spoken
+from kie_core._texts import said
 
 _PYTHON_TYPES: Final[dict[str, tuple[type, ...]]] = {
     "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,),
@@ -26,25 +26,15 @@ _PYTHON_TYPES: Final[dict[str, tuple[type, ...]]] = {
 _URI = re.compile(r"([a-z][a-z0-9+.-]*)://[^\s/?#\[\]@]+(?::\d+)?(?:[/?#]\S*)?", re.IGNORECASE)
 
 
-def validate(model: Model, inputs: Mapping[str, Any], language: Language = "en") -> dict[str, JSON]:
+def validate(model: Model, inputs: Mapping[str, Any]) -> dict[str, JSON]:
     """Return the params of a job: *inputs* checked, copied, in the form that the model lists, with its defaults.
 
     An input that is None counts as not given. Params stand in the order of the model. A value is converted only
     where nothing is lost by it: ``"5"`` for 5, ``720P`` for ``720p``, a URL for a list of one.
 
-    Args:
-        model: What it is a job of.
-        inputs: By name.
-        language: Of the faults.
-
     Raises:
-        InvalidJob: With every fault that was found.
+        InvalidJob: With every fault that was found, in the language that is `spoken`.
     """
-    with spoken(language):
-        return _validated(model, inputs)
-
-
-def _validated(model: Model, inputs: Mapping[str, Any]) -> dict[str, JSON]:
     if not isinstance(inputs, Mapping):
         raise InvalidJob(model.id, (Fault("inputs", said("inputs", value=_shown(inputs))),))
     faults = list(_unknown(model, inputs))

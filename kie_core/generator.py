@@ -16,15 +16,14 @@ from kie_core._api_client import result_urls
 from kie_core._budget import Budget
 from kie_core._client import Kie, opened_by
 from kie_core._config import given_settings, yes_or_no
-from kie_core._errors import ConfigError, InvalidJob, KieError, UnknownModel, WaitTimeout
+from kie_core._errors import ConfigError, KieError, UnknownModel, WaitTimeout
 from kie_core._job import Job
 from kie_core._messages import error_code, error_text
 from kie_core._on_demand import Held, OnDemand
 from kie_core._outcome import Outcome
 from kie_core._sources import any_source
 from kie_core._task import Task, named_in_errors
-from kie_core._texts import LANGUAGES, Language, text
-from kie_core._validation import validate
+from kie_core._texts import LANGUAGES, Language, spoken, text
 from kie_core.builder import v3_job
 
 __all__ = [
@@ -124,7 +123,8 @@ class KieGenerator(Held):
 
         Args:
             model_id: A model id.
-            user_inputs: By name; None: left to the model's default, or to Kie. Files as for `Kie.job`.
+            user_inputs: By name; None: left to the model's default, or to Kie. Files as for `Kie.job`, earlier tasks
+                as for `Kie.prepare`.
             progress_callback: Is given short texts, as things go on; may be async, and then has ten seconds for
                 each. What it raises is logged.
             timeout: Seconds, in all.
@@ -142,7 +142,7 @@ class KieGenerator(Held):
         task: Task | None = None
         try:
             async with self._on_demand.client() as kie:
-                job = await self._decided_aside(kie, model_id, user_inputs)
+                job = await self._decided(kie, model_id, user_inputs)
                 await tell("checked", title=job.model.title, price=self._price(job))
                 clock = opened_by(kie).clock
                 end = clock.now() + timeout
@@ -161,21 +161,16 @@ class KieGenerator(Held):
             return _generated(said, code="PROVIDER_ERROR", task=task)
         return _generated(tell.last, outcome=outcome, task=task)
 
-    async def _decided_aside(self, kie: Kie, model_id: str, inputs: Mapping[str, Any]) -> Job:
-        if not any_source(inputs):
-            return self._decided(kie, model_id, inputs)
-        return await asyncio.to_thread(self._decided, kie, model_id, inputs)
-
-    def _decided(self, kie: Kie, model_id: str, inputs: Mapping[str, Any]) -> Job:
+    async def _decided(self, kie: Kie, model_id: str, inputs: Mapping[str, Any]) -> Job:
         if not isinstance(model_id, str):
             raise UnknownModel(repr(model_id)[:80])
-        try:
+        with spoken(self.language):
             if self.use_v4:
-                return kie.job(model_id, inputs)
-            return v3_job(kie.dispatcher, model_id, inputs, secrets.token_hex(8))
-        except InvalidJob:
-            validate(kie.registry.get(model_id), inputs, self.language)  # the same faults, in other words
-            raise  # a rule of the plugin's own
+                return await kie.prepare(model_id, inputs)
+            job_id = secrets.token_hex(8)
+            if not any_source(inputs):
+                return v3_job(kie.dispatcher, model_id, inputs, job_id)
+            return await asyncio.to_thread(v3_job, kie.dispatcher, model_id, inputs, job_id)
 
     def _price(self, job: Job) -> str:
         kopecks = job.price.reserve

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from kie_core import InvalidJob, _validation
 from kie_core._model import model_from_row
 from kie_core._registry import bundled
+from kie_core._texts import spoken
 from kie_core._validation import describe, validate
 from kie_core.testing import example_inputs
 
@@ -399,8 +400,8 @@ def test_urls_as_people_write_them(url):
 def test_faults_are_told_in_russian_to_whoever_asks():
     """All of them, with the same names, values and limits; the next caller hears English again."""
     model = bundled().get("gpt-4o-image")
-    with pytest.raises(InvalidJob) as russian:
-        validate(model, {"size": "1x1", "quallity": "hd"}, "ru")
+    with pytest.raises(InvalidJob) as russian, spoken("ru"):
+        validate(model, {"size": "1x1", "quallity": "hd"})
     with pytest.raises(InvalidJob) as english:
         validate(model, {"size": "1x1", "quallity": "hd"})
 

@@ -82,6 +82,17 @@ async def test_a_result_that_is_no_file_is_an_object(generate):
     assert answer["result_object"] == {"text": "example"}
 
 
+async def test_a_model_that_builds_on_an_earlier_task_reads_it_first(generate, scene, vendor):
+    """By its handle or its task id: what the request needs of it is in its record."""
+    song = await generate("suno-v4")
+    async with scene.client() as kie:
+        (entry,) = await kie.jobs()
+
+    for task in (entry.handle(), song["task_id"]):
+        assert (await generate("suno-extend", {"task": task, "continue_at": 10}))["success"]
+    assert len(vendor.creates) == 3
+
+
 async def test_the_outcome_is_in_the_ledger(generate, scene):
     """Bought once, settled by today's price."""
     answer = await generate()
@@ -146,6 +157,18 @@ async def test_a_job_over_the_budget(generate, vendor):
 
     assert answer["error_code"] == "BUDGET_EXCEEDED"
     assert "veo3 costs 314.60 RUB, one job may cost 100.00 RUB" in answer["message"]
+    assert vendor.requests == []
+
+
+@pytest.mark.parametrize("language", ["en", "ru"])
+async def test_a_file_that_cannot_be_used_is_told_with_all_other_faults(generate, vendor, tmp_path, language):
+    """What is wrong with the file itself, and not that it is one."""
+    inputs = {"image_url": tmp_path / "gone.png", "prompt": "a cat", "duration": 7}
+    answer = await generate("runway-gen3-turbo", inputs, language=language)
+
+    assert answer["error_code"] == "INVALID_INPUT"
+    assert "gone.png' cannot be read: No such file or directory" in answer["message"]
+    assert "duration: 7" in answer["message"]
     assert vendor.requests == []
 
 
