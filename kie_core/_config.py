@@ -144,7 +144,7 @@ def _ledger(value: Any) -> str:
     text = _text(str(value) if isinstance(value, Path) else value)
     if text == "memory:" or text.startswith(("postgres://", "postgresql://")):
         return text
-    if "://" in text or text.startswith("file:"):
+    if "://" in text or text.lower().startswith(("file:", "sqlite:", "postgres:", "postgresql:")):
         raise ValueError("expected a path, memory: or postgresql://...")
     return str(Path(_path(text)).absolute())
 

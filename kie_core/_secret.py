@@ -48,7 +48,7 @@ def without_password(text: str) -> str:
     return re.sub(
         r"(?i)([?&](?:password|user|sslpassword|passfile)=)[^&\s'\"]*",
         rf"\1{MASK}",
-        re.sub(r"//\S*@", f"//{MASK}@", text),
+        re.sub(r"(?i)(//|postgres(?:ql)?:/*)\S*@", rf"\1{MASK}@", text),
     )
 
 

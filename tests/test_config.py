@@ -236,6 +236,19 @@ def test_a_password_in_a_url_is_not_shown(house):
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "place", ["postgresql:/u:hunter2@db.example/kie", "Postgres:u:hunter2@db.example", "sqlite:/home/u/ledger.sqlite"]
+)
+def test_a_server_that_is_misspelt_is_no_file(house, place):
+    """A file of that name would be a ledger for this machine alone, with limits of its own."""
+    project, _, environ = house
+
+    with pytest.raises(ConfigError, match=r"expected a path, memory: or postgresql://") as caught:
+        load_settings({"ledger": place}, environ=environ, folder=project)
+
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_home_that_nobody_has_is_a_fault_like_others(house):
     """Not a traceback."""
     project, _, environ = house
