@@ -31,6 +31,8 @@ from kie_core._cli.stopping import hear_no_more, interrupt_code, leave_now, stop
 from kie_core._error import KieError
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from kie_core._blocking import BlockingTask, KieBlocking
     from kie_core._budget import Budget
     from kie_core._job import Job
@@ -43,6 +45,17 @@ def _check_key(_context: click.Context, _option: click.Parameter, key: str | Non
     if key is not None and not (0 < len(key) <= 200 and key.isprintable()):
         raise click.BadParameter("expected 1 to 200 printable characters")
     return key
+
+
+def _check_price(_context: click.Context, _option: click.Parameter, roubles: str | None) -> Decimal | None:
+    if roubles is None:
+        return None
+    from kie_core._budget import roubles_of
+
+    try:
+        return roubles_of(roubles)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @click.command()
@@ -71,7 +84,7 @@ def _check_key(_context: click.Context, _option: click.Parameter, key: str | Non
 )
 @click.option(
     "--max-price",
-    type=click.FloatRange(min=0),
+    callback=_check_price,
     metavar="RUB",
     help="Refuse the job if it costs more, beside all limits.",
 )
@@ -85,7 +98,7 @@ def _check_key(_context: click.Context, _option: click.Parameter, key: str | Non
 @stoppable
 def generate(
     model_id: str, pairs: tuple[str, ...], file: str | None, wire: str | None, out: Path | None, no_save: bool,
-    wait_timeout: float | None, no_wait: bool, job_key: str | None, max_price: float | None, yes: bool,
+    wait_timeout: float | None, no_wait: bool, job_key: str | None, max_price: Decimal | None, yes: bool,
     allow_unknown_price: bool, no_reuse: bool, raw: bool, price_credits: float | None, sandbox: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Buy one job of MODEL, wait for it and save what it made. Costs money, except with --sandbox.
@@ -163,7 +176,7 @@ def _allowed(job: Job, *, yes: bool, allowed: bool) -> bool:
     return True
 
 
-def _budget(kie: KieBlocking, max_price: float | None) -> Budget | None:
+def _budget(kie: KieBlocking, max_price: Decimal | None) -> Budget | None:
     """Return what --max-price says, on the account's own scope: one of its own for each command would pile up."""
     from kie_core._budget import Budget
 

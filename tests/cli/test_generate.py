@@ -10,7 +10,7 @@ import pytest
 from kie_core._cli.output import exit_code
 from kie_core._errors import JobKeyTaken, LedgerError, OverBudget, UnknownJob, WrongState
 
-from .commands import DONE, MODEL, bought, listed, run
+from .commands import DONE, MODEL, bought, listed, run, told
 
 
 def test_a_job_key_buys_once(fake, tmp_path):
@@ -46,6 +46,15 @@ def test_purchases_by_command_count_on_the_account_alone():
 
     (scope,) = json.loads(run("budget", "--json").stdout)
     assert (scope["scope"].partition(":")[0], scope["reserved_rub"]) == ("account", 3.0)
+
+
+@pytest.mark.parametrize("roubles", ["nan", "inf", "1e300", "-1", "much"])
+def test_a_price_limit_that_is_no_amount_is_usage(fake, roubles):
+    """Exit code 2, with the value and what is allowed; nothing is sent."""
+    result = run("generate", MODEL, "prompt=cat", "--max-price", roubles)
+
+    assert (result.exit_code, fake.creates) == (2, 0)
+    assert f"a limit is '{roubles}'; expected roubles, 0 to" in told(result)
 
 
 @pytest.mark.parametrize("key", ["", "a\nb", "x" * 201])
