@@ -61,12 +61,15 @@ class ApiClient(Held, ABC):
         said = given_settings(api_key, {"base_url": base_url, **settings})
         self._on_demand = OnDemand(said, budget=budget, transport=transport)
 
-    async def create_task(self, model_id: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    async def create_task(
+        self, model_id: str, payload: Mapping[str, Any], *, allow_unknown_price: bool = False
+    ) -> dict[str, Any]:
         """Buy a job. **Costs money.** It is sent once, as `Kie.submit` says.
 
         Args:
             model_id: The model.
             payload: What the builder of this client's models made of the inputs.
+            allow_unknown_price: Buy under a limit although the price is unknown.
 
         Returns:
             ``{"code": 200, "msg": "success", "data": {"taskId": str}}``; or, where no task is known to exist,
@@ -80,7 +83,8 @@ class ApiClient(Held, ABC):
         """
         try:
             async with self._on_demand.client() as kie:
-                task = await kie.submit(self._decided(kie, model_id, payload), wait_timeout=TAKING_SECONDS)
+                job = self._decided(kie, model_id, payload)
+                task = await kie.submit(job, allow_unknown_price=allow_unknown_price, wait_timeout=TAKING_SECONDS)
         except ValueError:
             raise
         except KieError as error:

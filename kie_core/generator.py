@@ -118,6 +118,7 @@ class KieGenerator(Held):
         *,
         job_key: str | None = None,
         budget: Budget | Sequence[Budget] | None = None,
+        allow_unknown_price: bool = False,
     ) -> Generated:
         """Buy a job and wait for its result. **Costs money.** It is sent once, as `Kie.submit` says.
 
@@ -131,6 +132,7 @@ class KieGenerator(Held):
             job_key: Your own name for this purchase, such as that of an order: asking again with the same key and
                 the same inputs gives the same job and buys nothing more, even after a crash.
             budget: Limits for this job, such as those of one user, beside those of the generator.
+            allow_unknown_price: Buy under a limit although the price is unknown.
 
         Raises:
             ValueError: *timeout* is negative or not a number, or *job_key* is no 1 to 200 printable characters;
@@ -146,7 +148,9 @@ class KieGenerator(Held):
                 await tell("checked", title=job.model.title, price=self._price(job))
                 clock = opened_by(kie).clock
                 end = clock.now() + timeout
-                task = await kie.submit(job, job_key=job_key, budget=budget, wait_timeout=timeout)
+                task = await kie.submit(
+                    job, job_key=job_key, budget=budget, allow_unknown_price=allow_unknown_price, wait_timeout=timeout
+                )
                 with named_in_errors(task.handle):
                     await tell("accepted", task=task.id)
                     async for outcome in task.updates(max(0.0, end - clock.now())):

@@ -216,6 +216,15 @@ async def test_a_job_over_the_budget_is_not_sent(scene, vendor, kind):
     assert vendor.posts == 1
 
 
+async def test_an_unknown_price_is_over_any_limit_unless_the_caller_allows_it(scene, vendor):
+    """Nothing is sent; then it is bought."""
+    client = scene.facade(KieApiClient, budget=Budget(max_price_rub=100))
+    asked = "qwen-image-text-to-image", build_payload("qwen-image-text-to-image", {"prompt": "a cat"})
+
+    assert ((await client.create_task(*asked))["code"], vendor.posts) == ("BUDGET_EXCEEDED", 0)
+    assert (await client.create_task(*asked, allow_unknown_price=True))["code"] == 200
+
+
 @each
 async def test_limits_of_the_environment_count(scene, vendor, kind, monkeypatch):
     """They need no code of a bot's."""

@@ -160,6 +160,16 @@ async def test_a_job_over_the_budget(generate, vendor):
     assert vendor.requests == []
 
 
+async def test_an_unknown_price_is_over_any_limit_unless_the_caller_allows_it(scene, vendor):
+    """BUDGET_EXCEEDED, and nothing is sent; then it is bought."""
+    generator = scene.facade(KieGenerator, budget=Budget(max_price_rub=MAX_PRICE_RUB))
+
+    refused = await generator.generate("qwen-image-text-to-image", CAT)
+    assert (refused["error_code"], vendor.requests) == ("BUDGET_EXCEEDED", [])
+
+    assert (await generator.generate("qwen-image-text-to-image", CAT, allow_unknown_price=True))["success"]
+
+
 @pytest.mark.parametrize("language", ["en", "ru"])
 async def test_a_file_that_cannot_be_used_is_told_with_all_other_faults(generate, vendor, tmp_path, language):
     """What is wrong with the file itself, and not that it is one."""
