@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import attrs
 
@@ -38,7 +38,8 @@ def _url(value: Any) -> str:
         raise ValueError("expected a URL without a user name or password")
     if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
         raise ValueError("expected https, because the key travels there; http is for this machine only")
-    return str(value).rstrip("/")
+    usual = ":443" if parts.scheme == "https" else ":80"  # one place has one spelling: an account is named after it
+    return urlunsplit((parts.scheme, parts.netloc.lower().removesuffix(usual), parts.path.rstrip("/"), "", ""))
 
 
 def _text(value: Any) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from kie_core import ConfigError, Settings, load_settings
 from kie_core._config import cache_folder, default_ledger, load_with_origins, user_file
+from kie_core._plan import account_of
 from kie_core._secret import Secret, checked_key, redacted
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -159,6 +160,18 @@ def test_addresses_that_are_fine(house, url):
     project, _, environ = house
 
     assert load_settings({"base_url": url}, environ=environ, folder=project).base_url == url.rstrip("/")
+
+
+@pytest.mark.parametrize("url", ["https://API.Kie.ai/", "HTTPS://api.kie.ai:443", "https://api.kie.ai//"])
+def test_one_place_is_one_account_however_it_is_spelt(house, url):
+    """Else its limits, turns and job keys would be two."""
+    project, _, environ = house
+    plain, odd = (
+        load_settings({"api_key": "abc", "base_url": one}, environ=environ, folder=project)
+        for one in ("https://api.kie.ai", url)
+    )
+
+    assert account_of(odd) == account_of(plain)
 
 
 def test_names_come_as_text_or_list(house):
