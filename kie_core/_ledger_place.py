@@ -28,8 +28,10 @@ def open_database(setting: str | None, *, clock: Callable[[], float] = time.time
     if setting is not None and "://" in setting:
         from kie_core._postgres import PostgresDatabase
 
-        name = hashlib.sha256(setting.encode()).hexdigest()[:16]
-        return PostgresDatabase(setting), default.with_name(f"postgres-{name}")
+        database = PostgresDatabase(setting)
+        # Not of the user and the password: what was spilt is found after these have changed.
+        name = hashlib.sha256(f"{database.place} {database.schema}".encode()).hexdigest()[:16]
+        return database, default.with_name(f"postgres-{name}")
     from kie_core._sqlite import MEMORY, SqliteDatabase
 
     if setting == MEMORY:

@@ -78,11 +78,15 @@ class PostgresDatabase:
 
     Args:
         url: ``postgresql://user:password@host:port/database``.
+
+    Attributes:
+        place: The URL without user, password and query.
+        schema: Where the tables are.
     """
 
     def __init__(self, url: str) -> None:
         self.place = _without_password(url)
-        self._url, self._schema = _parted(url)
+        self._url, self.schema = _parted(url)
         self._owner = ""
         self._pid = 0
         self._pools: dict[asyncio.AbstractEventLoop, asyncio.Task[tuple[Any, AsyncGenerator[None]]]] = {}
@@ -185,7 +189,7 @@ class PostgresDatabase:
 
     async def _run(self, connection: Any, work: Callable[[float], Transaction[T]], write: bool) -> _Done:
         row = await connection.fetchrow(
-            _BEGIN_WRITING if write else _BEGIN, _quoted(self._schema), f"{LOCK_SECONDS * 1000:.0f}ms"
+            _BEGIN_WRITING if write else _BEGIN, _quoted(self.schema), f"{LOCK_SECONDS * 1000:.0f}ms"
         )
         transaction = work(row["now"])
         try:
@@ -275,8 +279,8 @@ class PostgresDatabase:
     async def _migrate(self, connection: Any) -> None:
         if connection.get_server_version().major < _OLDEST:
             raise LedgerError(self.place, "the server is too old", f"use Postgres {_OLDEST} or newer")
-        await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"kie-core {self._schema}")
-        schema = _quoted(self._schema)
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"kie-core {self.schema}")
+        schema = _quoted(self.schema)
         if await connection.fetchval("SELECT to_regnamespace($1)::text", schema) is None:
             await connection.execute(f"CREATE SCHEMA {schema}")
         await connection.execute("SELECT set_config('search_path', $1, true)", schema)
@@ -310,7 +314,7 @@ class PostgresDatabase:
         if state == "3D000":
             return LedgerError(self.place, f"the server refuses: {text}", "create the database, or check KIE_LEDGER")
         if state == "42501":
-            remedy = f"let an administrator run: CREATE SCHEMA {_quoted(self._schema)} AUTHORIZATION <user>"
+            remedy = f"let an administrator run: CREATE SCHEMA {_quoted(self.schema)} AUTHORIZATION <user>"
             return LedgerError(self.place, f"the server refuses: {text}", remedy)
         if state == "25006":
             return LedgerError(self.place, f"it cannot be written: {text}", "name the primary server in KIE_LEDGER")

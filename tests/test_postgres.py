@@ -20,6 +20,7 @@ from kie_core._budget import Limit
 from kie_core._entry import Entry, Plan
 from kie_core._errors import LedgerError
 from kie_core._ledger import Ledger
+from kie_core._ledger_place import open_database
 from kie_core._postgres import SCHEMA, PostgresDatabase, _numbered
 from kie_core._schema import MIGRATIONS
 
@@ -108,7 +109,7 @@ async def test_who_waits_for_a_lock_is_given_a_fresh_time(ledger):
 
     async def hold():
         async with connection.transaction():
-            await connection.execute(f'UPDATE "{ledger.database._schema}".job SET owner = owner')
+            await connection.execute(f'UPDATE "{ledger.database.schema}".job SET owner = owner')
             held.set()
             await go_on.wait()
 
@@ -184,8 +185,18 @@ def test_the_tables_have_a_schema_of_their_own():
     plain = PostgresDatabase("postgresql://u:p@db.example/app?sslmode=require")
     named = PostgresDatabase("postgresql://u:p@db.example/app?search_path=bots,public&sslmode=require")
 
-    assert (plain._schema, named._schema) == (SCHEMA, "bots")
+    assert (plain.schema, named.schema) == (SCHEMA, "bots")
     assert named._url.reveal() == plain._url.reveal() == "postgresql://u:p@db.example/app?sslmode=require"
+
+
+def test_what_was_spilt_lies_in_the_same_place_after_the_password_has_changed():
+    """And other tables have another place."""
+    old, new, other = (
+        open_database(f"postgresql://{user}@db.example/app?search_path={path}")[1]
+        for user, path in (("u:old", "bots"), ("v:new", "bots"), ("u:old", "shop"))
+    )
+
+    assert old == new != other
 
 
 async def test_an_odd_schema_is_a_name(postgres):
