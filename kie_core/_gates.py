@@ -83,7 +83,9 @@ def held_until(slot: Mapping[str, Any], now: float) -> float:
 
 def closed_gate(entry: Entry, now: float) -> Transaction[Gate | None]:
     """Return the gate that holds *entry* back; lets one job through to try a gate whose time has come."""
-    names = [entry.account, *(f"budget:{limit.scope}" for limit in entry.plan.limits)]
+    own = f"account:{entry.account}"
+    limits = [limit for limit in entry.plan.limits if limit.scope != own or limit.cap is not None]
+    names = [entry.account, *(f"budget:{limit.scope}" for limit in limits)]
     rows = yield (
         f"SELECT * FROM gate WHERE name IN ({', '.join(f':n{i}' for i in range(len(names)))})",  # noqa: S608
         {f"n{i}": name for i, name in enumerate(names)},
@@ -108,6 +110,11 @@ def closed_gate(entry: Entry, now: float) -> Transaction[Gate | None]:
             {"probe": entry.id, "until": now + PROBE_SECONDS, "name": due.name},
         )
     return None
+
+
+def reason_of(gate: Gate) -> str:
+    """Say why a job waits, and what a person can do about it."""
+    return f"{gate.reason}; kie gate open {gate.name}" if gate.opens_at is None else gate.reason
 
 
 def look_again_at(gate: Gate, now: float) -> float:

@@ -37,6 +37,7 @@ from kie_core._gates import (
     heed,
     held_until,
     look_again_at,
+    reason_of,
     turn_of,
 )
 from kie_core._process import alive, here
@@ -378,7 +379,7 @@ class Ledger:
             yield from _affordable(entry)  # first: a cost beyond the limit has closed a gate, too
             closed = yield from closed_gate(entry, now)
             if closed is not None:
-                return attrs.evolve(entry, reason=closed.reason, not_before=look_again_at(closed, now))
+                return attrs.evolve(entry, reason=reason_of(closed), not_before=look_again_at(closed, now))
             place = max(slot["next"], held_until(slot, now), now)
             if place - now > LONGEST_QUEUE:
                 rows = yield (
@@ -412,7 +413,7 @@ class Ledger:
             slot = yield from turn_of(entry.account)
             closed = yield from closed_gate(entry, now)
             if closed is not None:
-                back = waiting(entry, closed.reason, min(look_again_at(closed, now), now + LOOK_SECONDS))
+                back = waiting(entry, reason_of(closed), min(look_again_at(closed, now), now + LOOK_SECONDS))
                 return (yield from _change(said, entry, back, "", self.owner, now))
             late = entry.slot is None or now - entry.slot > SLOT_SECONDS
             if late or held_until(slot, now) > now:

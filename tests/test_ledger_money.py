@@ -100,9 +100,22 @@ async def test_a_job_that_costs_more_than_the_limit_closes_the_gate_of_its_scope
             await lease(ledger, limits=limits, kept=kept)
         assert (caught.value.limit, caught.value.spent, caught.value.reserved) == (500, 600, 0)
         assert (await lease(ledger, limits=[("user:7", 900)], kept=kept)).state == "queued"
+    held = await lease(ledger, limits=[("user:7", 900)])
+    assert held.reason.endswith("kie gate open budget:user:7")
     assert (await lease(ledger, limits=[("user:8", 500)])).state == "leased"
     assert await ledger.open_gate("budget:user:7") is True
     assert await ledger.open_gate("budget:user:7") is False
+
+
+async def test_an_account_without_a_limit_is_not_held_back_by_the_one_that_it_had(ledger):
+    """Nothing is limited unless somebody says so."""
+    own = f"account:{ACCOUNT}"
+    entry = await run_job(ledger, "task-1", limits=[(own, 500)])
+    await ledger.change(entry, lambda old, now: read(old, success(credits=6.0), now))
+    assert [gate.name for gate in await ledger.gates()] == [f"budget:{own}"]
+
+    assert (await submit(ledger, limits=[(own, None)])).state == "submitting"
+    assert (await lease(ledger, limits=[(own, 900)])).state == "queued"
 
 
 async def test_the_limit_that_was_given_last_is_shown(ledger):

@@ -134,7 +134,7 @@ async def test_a_gate_that_closed_meanwhile_takes_the_place(ledger):
 
     back = await ledger.intend(leased)
 
-    assert (back.state, back.reason) == ("queued", "no credits")
+    assert (back.state, back.reason) == ("queued", f"no credits; kie gate open {ACCOUNT}")
     assert back.not_before > leased.created_at
 
 
@@ -263,7 +263,7 @@ async def test_what_a_person_has_to_mend_holds_back_jobs_that_nobody_waits_for(l
     entry = await submit(ledger)
     await ledger.change(entry, lambda old, _: waiting(old, "no"), signal=signal)
 
-    assert (await lease(ledger, kept=True)).reason == "no"
+    assert (await lease(ledger, kept=True)).reason == f"no; kie gate open {ACCOUNT}"
     await pass_time(ledger, 100_000)
     assert (await lease(ledger, kept=True)).state == "queued"
     assert [gate.opens_at for gate in await ledger.gates()] == [None]
