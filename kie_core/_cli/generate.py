@@ -12,7 +12,6 @@ import attrs
 import click
 
 from kie_core._cli import completion
-from kie_core._cli.entries import account
 from kie_core._cli.inputs import check_raw, raw_options, read_inputs
 from kie_core._cli.output import (
     UNKNOWN,
@@ -179,6 +178,7 @@ def _allowed(job: Job, *, yes: bool, allowed: bool) -> bool:
 def _budget(kie: KieBlocking, max_price: Decimal | None) -> Budget | None:
     """Return what --max-price says, on the account's own scope: one of its own for each command would pile up."""
     from kie_core._budget import Budget
+    from kie_core._cli.entries import account
 
     return None if max_price is None else Budget(max_price_rub=max_price, scope=f"account:{account(kie)}")
 
