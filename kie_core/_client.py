@@ -26,6 +26,7 @@ from kie_core._download_link import link_in, link_request
 from kie_core._drive import drive
 from kie_core._entry import KEPT_SECONDS, Entry, JobState
 from kie_core._errors import (
+    BadHandle,
     KieError,
     ReadFailed,
     UnknownJob,
@@ -534,6 +535,8 @@ class Kie:
             BadHandle: It cannot be a task id.
             UnknownModel, NoPlugin, PluginBroken: It cannot be read here.
         """
+        if not isinstance(task_id, str):  # a bot without types gives what it found
+            raise BadHandle(repr(task_id)[:80], "a task id is text")
         runner = await self._opened.for_reading()
         entry = await runner.ledger.by_task(runner.account, task_id)
         if entry is not None:

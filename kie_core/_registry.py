@@ -50,7 +50,7 @@ class Registry:
             from kie_core._errors import UnknownModel
 
             moved_to = self._moved.get(model_id)
-            near = self.near(model_id) if moved_to is None else (moved_to,)
+            near = self.near(str(model_id)) if moved_to is None else (moved_to,)
             raise UnknownModel(model_id, near, moved_to) from None
 
     def moved_to(self, model_id: str) -> str | None:

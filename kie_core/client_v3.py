@@ -25,6 +25,8 @@ class KieApiClient(ApiClient):
     """
 
     def _decided(self, kie: Kie, model_id: str, payload: Mapping[str, Any]) -> Job:
+        if not isinstance(payload, Mapping):
+            raise InvalidJob(model_id, (Fault("payload", f"{payload!r:.80}: expected what the builder returns"),))
         inputs = payload.get("input")
         wrong = [
             Fault(name, "not a part of the payload; expected model and input (Kie reports to the setting callback_url)")

@@ -7,6 +7,7 @@ from typing import Any
 
 from kie_core._api_client import ApiClient
 from kie_core._client import Kie
+from kie_core._errors import Fault, InvalidJob
 from kie_core._job import Job
 from kie_core.router import v4_model
 
@@ -24,6 +25,8 @@ class KieApiClientV4(ApiClient):
 
     def _decided(self, kie: Kie, model_id: str, payload: Mapping[str, Any]) -> Job:
         fields = {field.name: field for field in kie.registry.get(v4_model(model_id)).inputs}
+        if not isinstance(payload, Mapping):
+            raise InvalidJob(model_id, (Fault("payload", f"{payload!r:.80}: expected what the builder returns"),))
         # A payload holds the defaults too; what nobody chose is nothing to warn about.
         chosen = {
             name: value

@@ -52,7 +52,7 @@ def get_all_v4_models() -> list[dict[str, Any]]:
 
 def is_v4_model(model_id: str) -> bool:
     """Tell whether *model_id* is one of the six."""
-    return model_id in _rows()
+    return isinstance(model_id, str) and model_id in _rows()
 
 
 def get_api_category_for_model(model_id: str) -> str | None:
@@ -93,5 +93,5 @@ def v4_model(model_id: str) -> str:
         UnknownModel: It is not.
     """
     if not is_v4_model(model_id):
-        raise UnknownModel(model_id, tuple(id for id in bundled().near(model_id) if is_v4_model(id)))
+        raise UnknownModel(model_id, tuple(id for id in bundled().near(str(model_id)) if is_v4_model(id)))
     return model_id

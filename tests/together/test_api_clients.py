@@ -216,6 +216,27 @@ async def test_a_job_over_the_budget_is_not_sent(scene, vendor, kind):
     assert vendor.posts == 1
 
 
+@each
+@pytest.mark.parametrize("wrong", [None, 7, ["x"]])
+async def test_what_is_no_text_and_no_payload_is_a_value_error(scene, vendor, kind, wrong):
+    """As a bot without types may give it; nothing is sent, and the error can be shown."""
+    client = scene.facade(kind)
+    model_id, payload = order(kind)
+
+    for call in (
+        client.create_task(model_id, wrong),
+        client.create_task(str(wrong), payload),
+        client.get_record_info(wrong),
+        client.poll_task_until_complete(wrong),
+    ):
+        with pytest.raises(ValueError, match="cannot take|unknown model|a task id is text") as caught:
+            await call
+        assert str(wrong) in str(caught.value)
+    with pytest.raises(UnknownModel):
+        await client.create_task(None, payload)
+    assert vendor.posts == 0
+
+
 async def test_an_unknown_price_is_over_any_limit_unless_the_caller_allows_it(scene, vendor):
     """Nothing is sent; then it is bought."""
     client = scene.facade(KieApiClient, budget=Budget(max_price_rub=100))
