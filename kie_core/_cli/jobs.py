@@ -50,7 +50,7 @@ def _open() -> KieBlocking:
 )
 @click.option("--unsaved", is_flag=True, help="Only those with results that are not saved on this machine.")
 @click.option(
-    "--limit", default=50, show_default=True, type=click.IntRange(min=0), metavar="N", help="At most N; 0: all."
+    "--limit", default=50, show_default=True, type=click.IntRange(0, 1_000_000), metavar="N", help="At most N; 0: all."
 )
 @as_json
 @click.pass_context
