@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from kie_core._cli.output import time_left
+from kie_core._cli.output import GOES_ON, time_left
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -29,18 +29,20 @@ class Bar(Progress):
         )  # fmt: skip
         self._remaining = remaining
         self._share: float | None = None
+        self._goes_on = True
         super().__init__(*columns, console=console or Console(stderr=True), transient=True)
         self._row = self.add_task("submitted", total=None, left="")
 
     def show(self, state: str, share: float | None) -> None:
         """Show *state* and, where Kie says it, the share that is done."""
         self._share = 1.0 if state == "succeeded" else share
-        self.update(self._row, description=state)
+        self._goes_on = state in GOES_ON
+        self.update(self._row, description=state.replace("_", " "))
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """Return what is drawn, several times a second."""
         for row in self.tasks:
-            share, seconds = self._share, self._remaining()
+            share, seconds = self._share, self._remaining() if self._goes_on else None
             if share is None and seconds is not None:
                 elapsed = row.elapsed or 0.0
                 share = elapsed / (elapsed + seconds)

@@ -23,6 +23,7 @@ from kie_core._cli.output import (
     priced,
     print_json,
     print_line,
+    print_result,
     report,
     say,
 )
@@ -65,7 +66,7 @@ def _check_price(_context: click.Context, _option: click.Parameter, roubles: str
 @click.option(
     "--out", metavar="FOLDER", type=click.Path(path_type=Path, file_okay=False), help="Where to save results."
 )
-@click.option("--no-save", is_flag=True, help="Print the URLs of the results and save nothing.")
+@click.option("--no-save", is_flag=True, help="Print the results, files by their URLs, and save nothing.")
 @click.option(
     "--wait",
     "wait_timeout",
@@ -227,9 +228,6 @@ def _run(buying: _Buying, *, out: Path | None, save: bool, wait: bool, sandbox: 
             for outcome in task.updates(max(0.0, seconds - (time.monotonic() - started))):
                 progress.show(outcome.state, outcome.progress)
         outcome = task.wait()
-        for artifact in outcome.artifacts if not save else ():
-            if artifact.url is None:
-                say(f"{artifact.kind}: {artifact.text if artifact.text is not None else artifact.data}")
         paths = task.save(out) if save else []
     except SubmitUnknown as error:
         stopped = isinstance(error.__context__, KeyboardInterrupt)
@@ -244,7 +242,10 @@ def _run(buying: _Buying, *, out: Path | None, save: bool, wait: bool, sandbox: 
     except KeyboardInterrupt as interrupt:
         hear_no_more()
         _interrupted(interrupt, getattr(interrupt, "handle", handle), as_json=as_json)
-    _print(task, paths, as_json=as_json, lines=[*map(str, paths)] if save else [*outcome.urls])
+    _print(task, paths, as_json=as_json, lines=[*map(str, paths)])
+    if not save and not as_json:
+        for artifact in outcome.artifacts:
+            print_result(artifact)
 
 
 def _say_how_to_resolve(handle: str) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from kie_core._error import KieError
 
 if TYPE_CHECKING:
     from kie_core._cli.bar import Bar
+    from kie_core._outcome import Artifact
     from kie_core._price import Price
 
 P = ParamSpec("P")
@@ -157,6 +159,14 @@ def print_line(text: str) -> None:
     click.echo(_encodable(text, results()), file=results())
 
 
+def print_result(artifact: Artifact) -> None:
+    """Print a result on stdout: its address, else what it says, which for data is JSON."""
+    if artifact.url is None and artifact.text is None:
+        print_json(artifact.data)
+    else:
+        print_line(artifact.url or artifact.text or "")
+
+
 def priced(price: Price) -> dict[str, Any]:
     """Return *price* for ``--json``: the contract's in roubles, Kie's in credits and US dollars, and in roubles."""
     return {
@@ -203,6 +213,15 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     Console(file=results()).print(table)
 
 
+#: What a task does by itself: in any other state nothing is left to wait for.
+GOES_ON: Final = frozenset({"uploading", "submitted", "queued", "running", "partial"})
+
+
+def can_draw() -> bool:
+    """Tell whether stderr is a terminal on which a bar can move; on a dumb one it would not be seen at all."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+
+
 def time_left(seconds: float | None) -> str:
     """Say how long a task still takes; None: nobody knows, and nothing is said."""
     if seconds is None:
@@ -224,7 +243,7 @@ class Progress:
         self._shown = ""
 
     def __enter__(self) -> Progress:
-        if sys.stderr.isatty():
+        if can_draw():
             from kie_core._cli.bar import Bar
 
             self._bar = self._stack.enter_context(Bar(self._remaining))
@@ -235,14 +254,14 @@ class Progress:
 
     def show(self, state: str, share: float | None) -> None:
         """Show *state* and, where it is known, the share that is done."""
-        state = state.replace("_", " ")
         if self._bar is not None:
             self._bar.show(state, share)
             return
-        text = state if share is None else f"{state} {share:.0%}"
+        name = state.replace("_", " ")
+        text = name if share is None else f"{name} {share:.0%}"
         if text != self._shown:
             self._shown = text
-            left = "" if state == "succeeded" else time_left(self._remaining())
+            left = time_left(self._remaining()) if state in GOES_ON else ""
             say(f"{text}, {left}" if left else text)
 
 
@@ -263,7 +282,7 @@ class Uploading:
     def show(self, sent: int, total: int) -> None:
         """Show that *sent* bytes of *total* are on their way; what begins anew is another file, or another attempt."""
         begins, self._sent = self._sent in (-1, total) or sent <= self._sent, sent
-        if sys.stderr.isatty():
+        if can_draw():
             if self._bar is None:
                 self._bar = self._stack.enter_context(Progress())
             self._bar.show("uploading", sent / total)

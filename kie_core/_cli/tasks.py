@@ -12,7 +12,7 @@ from kie_core._cli import completion
 from kie_core._cli.entries import clock, expiry, found, say_what_is_left, summary
 from kie_core._cli.gates import gate_line, gate_summary
 from kie_core._cli.generate import described
-from kie_core._cli.output import FAILED, as_json, errors_shown, print_json, print_line, say
+from kie_core._cli.output import FAILED, as_json, errors_shown, print_json, print_line, print_result, say
 from kie_core._price import USD_PER_CREDIT
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def _ask(kie: KieBlocking, name: str, *, as_json: bool) -> str:
         print_json(described(task))
     else:
         print_line(outcome.state if outcome.progress is None else f"{outcome.state} {outcome.progress:.0%}")
-        for url in outcome.urls:
-            print_line(url)
+        for artifact in outcome.artifacts:
+            print_result(artifact)
     if outcome.error is not None:
         say(f"{outcome.error.message} (code {outcome.error.code})")
     elif outcome.remark is not None:

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from kie_core._cli.bar import Bar
-from kie_core._cli.output import Progress, time_left
+from kie_core._cli.output import Progress, Uploading, time_left
 
 
 @pytest.fixture
@@ -88,3 +88,28 @@ def test_elsewhere_a_line_says_it_once(capsys):
 def test_a_time_is_a_round_number(seconds, text):
     """It is a guess."""
     assert time_left(seconds) == text
+
+
+@pytest.mark.parametrize("state", ["needs_input", "failed", "expired"])
+def test_what_does_not_go_on_by_itself_has_no_time_left(state, console, capsys):
+    """A task that waits for a person waits as long as the person likes."""
+    with Progress(lambda: 12.0) as progress:
+        progress.show(state, None)
+    bar = Bar(lambda: 12.0, console=console)
+    bar.show(state, None)
+
+    assert capsys.readouterr().err == f"{state.replace('_', ' ')}\n"
+    assert "left" not in drawn(bar, console)
+
+
+@pytest.mark.parametrize("kind", ["dumb", "unknown"])
+def test_on_a_terminal_without_a_cursor_lines_are_written(kind, monkeypatch, capsys):
+    """There a bar is not drawn at all, and a person would see nothing for minutes."""
+    monkeypatch.setenv("TERM", kind)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with Progress() as progress:
+        progress.show("running", None)
+    with Uploading() as uploading:
+        uploading.show(5, 10)
+
+    assert capsys.readouterr().err.splitlines() == ["running", "uploading 10 bytes"]

@@ -555,6 +555,27 @@ async def test_as_a_user_types_it(scene, tmp_path):
     assert len(scene.vendor.requests) == asked
 
 
+@pytest.mark.parametrize("model", ["suno-lyrics", "suno-midi", "suno-wav", "suno-voice-validate"])
+async def test_how_far_a_task_is_says_what_it_made(scene, model):
+    """On stdout: a file by its address, a text as it is, data as JSON."""
+    async with scene.client() as kie:
+        task = await finished(kie, model, await inputs_of(kie, model))
+    shown, known = typed(scene, "status", task.handle), json.loads(typed(scene, "status", task.handle, "--json").stdout)
+    made = [one["url"] or one["text"] or json.dumps(one["data"], indent=2) for one in known["artifacts"]]
+
+    assert made
+    assert shown.stdout == "\n".join([known["state"], *made, ""])
+
+
+def test_a_result_that_is_a_text_is_printed_where_nothing_is_saved(scene):
+    """On stdout, as addresses are."""
+    bought = typed(scene, "generate", "suno-lyrics", "prompt=a fox", "--sandbox", "--no-save")
+
+    assert bought.exit_code == 0, bought.output
+    assert bought.stdout.startswith("[Verse]\n")
+    assert "[Verse]" not in bought.stderr
+
+
 def test_payload_shows_the_query_of_a_copy(scene):
     """A GET has no body; what it asks is in its address."""
     shown = typed(scene, "payload", "veo-1080p", "task=kie1:job1:veo3:dedicated:t1", "index=0")
