@@ -51,8 +51,8 @@ def completion(shell: str) -> None:
 
 
 def prepare() -> None:
-    """Have bash leave no blank behind ``name=``, and quote a value that it would take for two words."""
-    from click.shell_completion import BashComplete, add_completion_class
+    """Have no shell leave a blank behind ``name=``, bash quote a value of two words, fish show a help with commas."""
+    from click.shell_completion import BashComplete, FishComplete, ZshComplete, add_completion_class
 
     class Bash(BashComplete):
         source_template = BashComplete.source_template.replace(
@@ -60,7 +60,18 @@ def prepare() -> None:
             'COMPREPLY+=("$(printf %%q "$value")")\n            [[ $value == *= ]] && compopt -o nospace',
         )
 
-    add_completion_class(Bash, "bash")
+    class Zsh(ZshComplete):
+        source_template = ZshComplete.source_template.replace(
+            '    if [ -n "$completions_with_descriptions" ]',
+            "    local -a suffix\n    [[ $completions_with_descriptions[1] == *=:* ]] && suffix=(-S '')\n"
+            '    if [ -n "$completions_with_descriptions" ]',
+        ).replace("completions_with_descriptions -U", 'completions_with_descriptions -U "${suffix[@]}"')
+
+    class Fish(FishComplete):
+        source_template = FishComplete.source_template.replace('string split ","', 'string split -m 1 ","')
+
+    for shell in (Bash, Zsh, Fish):
+        add_completion_class(shell, shell.name)
 
 
 def _silent(find: Callable[[click.Context, str], Iterator[tuple[str, str]]]) -> Completer:

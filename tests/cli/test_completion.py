@@ -227,6 +227,41 @@ def test_bash_is_given_a_value_of_two_words_as_one(tmp_path):
     assert taken.stdout == "{Lead Vocal}{Lead (dry)}{Lead}"
 
 
+@pytest.fixture
+def typed_program(tmp_path):
+    """An environment in which ``kie`` is a program, whatever is installed."""
+    program = tmp_path / "programs" / "kie"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m kie_core "$@"\n')
+    program.chmod(0o755)
+    return {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="needs zsh")
+@pytest.mark.parametrize(("word", "blank"), [("aspect", False), ("--no-s", True)])
+def test_zsh_leaves_no_blank_behind_the_name_of_an_input(word, blank, typed_program):
+    """What follows is its value; behind an option there is one, as always."""
+    told = "compdef() {}; _describe() { print -rl -- ${(P)3}; (( $@[(I)-S] )) && print no blank }"
+    line = f"words=(kie generate veo3 {word}); CURRENT=4; _kie_completion"
+    script = f'{told}\neval "$(_KIE_COMPLETE=zsh_source kie)"\n{line}'
+    taken = subprocess.run(["zsh", "-f", "-c", script], capture_output=True, text=True, check=True, env=typed_program)
+    first, *rest = taken.stdout.splitlines()
+
+    assert first.startswith("--no-save:" if blank else "aspect_ratio=:")
+    assert rest == ([] if blank else ["no blank"])
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="needs fish")
+def test_fish_shows_the_whole_of_what_an_input_takes(typed_program):
+    """Not only up to the first comma."""
+    script = '_KIE_COMPLETE=fish_source kie | source; complete -C "kie generate veo3 asp"'
+    taken = subprocess.run(
+        ["fish", "--no-config", "-c", script], capture_output=True, text=True, check=True, env=typed_program
+    )
+
+    assert taken.stdout == "aspect_ratio=\tone of '16:9', '9:16', '1:1'\n"
+
+
 def test_a_model_is_a_value_for_programs():
     """Both clients; frozen; with its inputs."""
     client = Kie(KEY)
