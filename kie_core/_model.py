@@ -160,6 +160,11 @@ class Model:
         return {field.name: field.vendor_default for field in self.inputs if field.vendor_default is not attrs.NOTHING}
 
 
+def is_given(value: Any) -> bool:
+    """Tell whether *value* says anything: None, a blank text and an empty list do not."""
+    return value is not None and value not in ([], ()) and not (isinstance(value, str) and not value.strip())
+
+
 def holds(
     when: Mapping[str, Any], values: Mapping[str, Any], defaults: Mapping[str, Any] = MappingProxyType({})
 ) -> bool:
@@ -167,7 +172,7 @@ def holds(
 
     A condition maps names to a value (equal), a list (one of), ``{"present": bool}``
     or ``{"not": value}``; a name that is absent from *values* has its value of *defaults*,
-    else equals nothing, and is not present either way.
+    else equals nothing, and is not present either way. So is what is empty (see `is_given`).
     """
     for name, wanted in when.items():
         given = values.get(name, defaults.get(name))
@@ -176,7 +181,7 @@ def holds(
         elif not isinstance(wanted, Mapping):
             fits = given == wanted
         elif "present" in wanted:
-            fits = wanted["present"] == (values.get(name) is not None)
+            fits = wanted["present"] == is_given(values.get(name))
         else:
             fits = given != wanted["not"]
         if not fits:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from kie_core._errors import Fault, InvalidJob, one_of
 from kie_core._field import Field, Rule
 from kie_core._lossless import lossless
-from kie_core._model import JSON, Model, holds
+from kie_core._model import JSON, Model, holds, is_given
 from kie_core._texts import said
 
 _PYTHON_TYPES: Final[dict[str, tuple[type, ...]]] = {
@@ -49,6 +49,8 @@ def validate(model: Model, inputs: Mapping[str, Any]) -> dict[str, JSON]:
             continue
         value = lossless(field, value)
         found = list(_check(field, value, field.name))
+        if not found and field.required and field.type == "array" and not is_given(value):
+            found.append(Fault(field.name, said("blank", expected=describe(field))))
         faults += found
         if not found:
             params[field.name] = _plain(field, value)
@@ -235,12 +237,12 @@ def _broken_rules(model: Model, params: Mapping[str, Any]) -> Iterator[Fault]:
 
 def _breaches(rule: Rule, known: Mapping[str, Any]) -> Iterator[Fault]:
     for name in rule.require:
-        if known.get(name) is None or str(known[name]).strip() == "":
+        if not is_given(known.get(name)):
             yield Fault(name, said("needed", because=_because(rule)))
     for name in rule.forbid:
-        if known.get(name) is not None:
+        if is_given(known.get(name)):
             yield Fault(name, said("forbidden", value=_shown(known[name]), because=_because(rule)))
-    if rule.any_of and all(known.get(name) is None for name in rule.any_of):
+    if rule.any_of and not any(is_given(known.get(name)) for name in rule.any_of):
         yield Fault(rule.any_of[0], said("one_needed", names=", ".join(rule.any_of), because=_because(rule)))
     for field in rule.limit:
         if known.get(field.name) is not None:

@@ -264,7 +264,51 @@ def test_long_lists_are_described_in_short(name, said):
 
 def test_one_of_a_group_is_needed(shots):
     """A rule over several inputs names them all."""
-    assert "give at least one of first, second (one must be said)" in faults_of(shots, {"shots": []})["first"]
+    assert (
+        "give at least one of first, second (one must be said)"
+        in faults_of(shots, {"shots": [{"text": "a", "seconds": 1}]})["first"]
+    )
+
+
+EMPTY = {
+    **SHOTS,
+    "input_schema": {
+        "required": ["needed"],
+        "properties": {
+            "needed": {"type": "array", "items": {"type": "string"}},
+            "images": {"type": "array", "items": {"type": "string"}},
+            "task": {"type": "string"},
+            "length": {"type": "integer"},
+        },
+    },
+    "rules": [
+        {"any_of": ["images", "task"]},
+        {"if": {"images": {"present": True}}, "require": ["length"]},
+        {"if": {"task": {"present": True}}, "forbid": ["images"]},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "faulty"),
+    [
+        ({"needed": [], "task": "t"}, ["needed"]),
+        ({"needed": ["a"], "images": []}, ["images"]),
+        ({"needed": ["a"], "task": " "}, ["images"]),
+        ({"needed": ["a"], "images": [], "task": "t"}, []),
+        ({"needed": ["a"], "images": ["i"]}, ["length"]),
+        ({"needed": ["a"], "images": ["i"], "task": "", "length": 1}, []),
+        ({"needed": ["a"], "images": ["i"], "task": "t", "length": 1}, ["images"]),
+    ],
+)
+def test_what_is_empty_is_not_given(inputs, faulty):
+    """Else a job without anything to work on would be bought: a program gives a list that turned out empty."""
+    try:
+        found = validate(model_from_row(EMPTY), inputs)
+    except InvalidJob as error:
+        assert [fault.field for fault in error.faults] == faulty
+    else:
+        assert (found, faulty) == (inputs, [])
 
 
 @pytest.mark.parametrize(

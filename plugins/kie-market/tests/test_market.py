@@ -168,6 +168,10 @@ def test_each_model_gets_the_spelling_that_it_lists(model, field, given, listed)
     ("model", "inputs", "field", "said"),
     [
         ("grok-imagine/image-to-video", {}, "image_urls", "Kie would accept and bill an empty job"),
+        ("grok-imagine/image-to-video", {"image_urls": []}, "image_urls", "Kie would accept and bill an empty job"),
+        ("grok-imagine/image-to-video", {"task_id": " "}, "image_urls", "Kie would accept and bill an empty job"),
+        ("google/nano-banana-edit", {"image_urls": []}, "image_urls", "is blank"),
+        ("happyhorse-1-1/reference-to-video", {"prompt": "a"}, "reference_image", "missing"),
         ("grok-imagine/image-to-video", {"image_urls": [IMAGE], "task_id": "a"}, "image_urls", "one source, not two"),
         ("grok-imagine/image-to-video", {"image_urls": [IMAGE, IMAGE], "resolution": "1080p"}, "image_urls", "1080p takes one"),
         ("grok-imagine/image-to-video", {"image_urls": IMAGE, "mode": "spicy"}, "mode", "expected one of 'fun', 'normal'"),
