@@ -210,6 +210,8 @@ def test_a_recovery_tells_its_state_by_its_code():
         ("suno-extend", {"audio_id": None}, "audio_id"),
         ("suno-extend", {"style": None}, "style"),
         ("suno-extend", {"continue_at": None}, "continue_at"),
+        ("suno-extend", {"continue_at": 0}, "continue_at"),
+        ("suno-upload-extend", {"continue_at": -5}, "continue_at"),
         ("suno-extend", {"default_param_flag": False}, "prompt"),
         ("suno-extend", {"instrumental": True}, "prompt"),
         ("suno-extend", {"model": "V4", "prompt": "x" * 3001}, "prompt"),
