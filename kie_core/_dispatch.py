@@ -133,9 +133,12 @@ class Dispatcher:
 
     def price(self, model: Model, params: Mapping[str, Any], wire: str) -> Price:
         """Return what a job of *model* costs today: an old id costs what the model that serves it does."""
+        return quote(model, params, wire, self.rates, self.served_by(model))
+
+    def served_by(self, model: Model) -> Model | None:
+        """Return the model that serves an old id today, if it is known here."""
         registry = self.plugins.registry
-        served_by = registry.get(model.wire_model) if model.wire_model and model.wire_model in registry else None
-        return quote(model, params, wire, self.rates, served_by)
+        return registry.get(model.wire_model) if model.wire_model and model.wire_model in registry else None
 
     def model_for(self, model_id: str, category: str, media: Media) -> Model:
         """Return a model to read a task back with: from the registry, or what the ledger knows of it."""

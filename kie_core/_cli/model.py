@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 
 from kie_core._cli import completion
@@ -15,8 +16,8 @@ from kie_core._cli.output import as_json, errors_shown, print_json, print_line, 
 from kie_core._config import load_settings
 from kie_core._errors import InvalidJob, KieError
 from kie_core._examples import example_inputs, example_value
-from kie_core._field import Field
-from kie_core._model import Model
+from kie_core._field import Field, Rule
+from kie_core._model import Model, WirePrice, holds
 from kie_core._price import USD_PER_CREDIT, Rates, roubles
 from kie_core._validation import condition, describe
 
@@ -34,43 +35,81 @@ def model(model_id: str, as_json: bool) -> None:
 
     dispatcher = load_dispatcher(load_settings())
     found = dispatcher.plugins.registry.get(model_id)
+    served_by = dispatcher.served_by(found)
+    priced, source = _priced(found, served_by), found.source or (served_by.source if served_by is not None else "")
     if as_json:
         print_json(
             {
-                **summary(found),
+                **summary(priced),
                 "overlaid_at": found.overlaid_at or None,
                 "inputs": [_input(field) for field in found.inputs],
-                "source": found.source or None,
+                "rules": [_rule(rule) for rule in found.rules],
+                "source": source or None,
             }
         )
         return
     print_line(f"{found.id}: {found.title}{mark(found)}; makes {found.media}, {price_of(found, dispatcher.rates)}")
-    if found.wire_prices:
-        print_line("Kie charges" + (f", as of {found.prices_as_of}" if found.prices_as_of else "") + ":")
-    print_table(("credits", "USD", "RUB", "when"), _charges(found, dispatcher.rates))
-    print_table(
-        ("input", "takes", "", "meaning"),
-        (
-            (
-                field.name,
-                describe(field),
-                _unless_given(field),
-                _meaning(field),
-            )
-            for field in found.inputs
-        ),
-    )
-    for remark in filter(None, dict.fromkeys((*(rule.why for rule in found.rules), found.note, found.caution))):
+    if priced.wire_prices:
+        print_line("Kie charges" + (f", as of {priced.prices_as_of}" if priced.prices_as_of else "") + ":")
+    print_table(("credits", "USD", "RUB", "when"), _charges(priced, dispatcher.rates))
+    print_table(("input", "takes", "", "meaning"), (row for field in found.inputs for row in _rows(field, field.name)))
+    for rule in found.rules:
+        print_line(f"rule: {_rule(rule)}")
+    for remark in filter(None, (found.note, found.caution)):
         print_line(f"note: {remark}")
     if found.status != "gone":
         typed = f"{found.id} {_example(dispatcher, found)}"
         builds_on = any(field.source is not None for field in found.inputs)  # no task lives on in the sandbox
         print_line(f"try: kie payload {typed}" if builds_on else f"try: kie generate {typed} --sandbox")
-    if found.source:
-        print_line(f"source: {found.source}")
+    if source:
+        print_line(f"source: {source}")
     if found.overlaid_at:
         kind = "the row is" if found.bundled is None else "inputs are also"
         print_line(f"{kind} from Kie's live schema, read {_age_of(found)} ago; KIE_OVERLAY=false leaves that out")
+
+
+def _priced(model: Model, served_by: Model | None) -> Model:
+    """Return *model* with today's prices of the one that serves it, as far as they fit what its id fixes."""
+    if model.wire_prices or served_by is None:
+        return model
+    fixed = {name: value for name, value in model.fixed.items() if value is not None}
+
+    def fitting(rows: tuple[WirePrice, ...]) -> tuple[WirePrice, ...]:
+        return tuple(
+            attrs.evolve(row, when={name: wanted for name, wanted in row.when.items() if name not in fixed})
+            for row in rows
+            if holds({name: wanted for name, wanted in row.when.items() if name in fixed}, fixed)
+        )
+
+    return attrs.evolve(
+        model,
+        wire_prices=fitting(served_by.wire_prices),
+        wire_extras=fitting(served_by.wire_extras),
+        prices_as_of=served_by.prices_as_of,
+    )
+
+
+def _rows(field: Field, name: str) -> Iterator[tuple[str, str, str, str]]:
+    """Return a row for *field* and one for each of its members: ``shots[].prompt``."""
+    yield name, describe(field), _unless_given(field), _meaning(field)
+    members, inside = (field.items.fields, "[]") if field.items is not None else (field.fields, "")
+    for member in members:
+        yield from _rows(member, f"{name}{inside}.{member.name}")
+
+
+def _rule(rule: Rule) -> str:
+    """Say when *rule* holds, what then is needed, left out or limited, and why."""
+    conditions = " and ".join(condition(name, wanted) for name, wanted in rule.when.items())
+    counts = ", ".join(f"{count.input}{f' ({count.weight} each)' if count.weight > 1 else ''}" for count in rule.total)
+    parts = (
+        f"{', '.join(rule.require)} needed" if rule.require else "",
+        f"without {', '.join(rule.forbid)}" if rule.forbid else "",
+        f"at least one of {', '.join(rule.any_of)}" if rule.any_of else "",
+        *(f"{field.name}: {describe(field)}" for field in rule.limit),
+        f"together ..{rule.most}: {counts}" if rule.total else "",
+    )
+    said = "; ".join(filter(None, parts)) + (f" ({rule.why})" if rule.why else "")
+    return f"when {conditions}: {said}" if conditions else said
 
 
 def _age_of(model: Model) -> str:
@@ -96,6 +135,7 @@ def _input(field: Field) -> dict[str, object]:
         "enum": field.enum,
         "examples": field.examples,
         "file": None if field.file is None else str(field.file),
+        "members": [_input(member) for member in (field.items.fields if field.items is not None else field.fields)],
         "description": field.description,
         "verified": field.verified,
     }

@@ -257,6 +257,84 @@ def test_models_lists_six_and_on_demand_all(monkeypatch):
     assert run("models", "veo3_fast").stdout.split("\t")[:3] == ["veo3_fast", "video", "157.30 RUB"]
 
 
+SHOTS = {
+    "model_id": "acme/shots", "title": "Shots", "api_category": "acme", "output_type": "video/mp4",
+    "input_schema": {
+        "properties": {
+            "shots": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["text"],
+                    "properties": {"text": {"type": "string", "maxLength": 9}, "box": {"type": "object", "properties": {"top": {"type": "integer"}}}},
+                },
+            },
+            "sound": {"type": "boolean"},
+        }
+    },
+    "rules": [
+        {"if": {"shots": {"present": True}}, "require": ["sound"], "limit": {"shots": {"maxItems": 3}}, "why": "they are loud"},
+        {"any_of": ["shots", "sound"]},
+        {"if": {"sound": False}, "forbid": ["shots"]},
+        {"total": {"of": [{"items": "shots", "weight": 2}], "most": 4}},
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def acme_rows(tmp_path):
+    """A registry of one's own; returns the environment that names it, and a way to write it."""
+    path = tmp_path / "rows.json"
+
+    def written(*rows):
+        path.write_text(json.dumps({"models": rows}))
+        return {"KIE_REGISTRY": str(path)}
+
+    return written
+
+
+def test_a_model_shows_what_its_objects_hold_and_every_rule(acme_rows):
+    """Nobody can write an object without knowing its members, nor keep a rule whose reason alone is told."""
+    environ = acme_rows(SHOTS)
+    lines = run("model", "acme/shots", env=environ).stdout.splitlines()
+    told = json.loads(run("model", "acme/shots", "--json", env=environ).stdout)
+
+    assert "shots[].text\ttext of ..9 characters\trequired\t" in lines
+    assert "shots[].box.top\tinteger\t\t" in lines
+    assert (
+        [line.removeprefix("rule: ") for line in lines if line.startswith("rule: ")]
+        == told["rules"]
+        == [
+            "when shots is given: sound needed; shots: list of ..3 items (they are loud)",
+            "at least one of shots, sound",
+            "when sound is false: without shots",
+            "together ..4: shots (2 each)",
+        ]
+    )
+    assert told["inputs"][0]["members"][0]["required"] is True
+
+
+def test_an_old_id_shows_what_kie_charges_for_the_model_that_serves_it(acme_rows):
+    """Of its price table what fits the inputs that the id fixes; and where that was read."""
+    prices = [{"credits": 5, "when": {"sound": True}}, {"credits": 3, "when": {"sound": False}}]
+    new = {
+        **SHOTS,
+        "wire_pricing": {"as_of": "2026-01-01", "rows": prices},
+        "source": "docs.example.com, read 2026-01-01",
+    }
+    old = {
+        **SHOTS, "model_id": "acme-old", "wire_model": "acme/shots", "fixed_input": {"sound": True}, "rules": [],
+        "input_schema": {"properties": {"prompt": {"type": "string"}}},
+    }  # fmt: skip
+    environ = acme_rows(new, old)
+    lines = run("model", "acme-old", env=environ).stdout.splitlines()
+    told = json.loads(run("model", "acme-old", "--json", env=environ).stdout)
+
+    assert lines[1:3] == ["Kie charges, as of 2026-01-01:", "5 credits\t0.025 USD\t3.93 RUB\t"]
+    assert "source: docs.example.com, read 2026-01-01" in lines
+    assert [row["credits"] for row in told["credits"]] == [5]
+
+
 def test_model_shows_what_it_takes():
     """Every input, its limits, the source page and its day."""
     result = run("model", "veo3")
