@@ -30,7 +30,7 @@ class Difference:
 
     Attributes:
         model: Its id here.
-        kind: ``title``, ``price`` or ``inputs``.
+        kind: ``title``, ``price``, ``inputs``, or ``status``: it is gone here, and Kie lists it again.
         here: What this installation knows.
         kie: What Kie says.
     """
@@ -87,11 +87,16 @@ def drift(catalogue: Catalogue, registry: Registry, inputs: Iterable[Difference]
         if (listing := listed.get(one.wire_model or one.id)) is not None
         for difference in _differences(one, listing)
     ]
+    back = [
+        Difference(one.id, "status", "gone", "listed again")
+        for one in registry
+        if one.status == "gone" and one.id in listed
+    ]
     return Drift(
         new=tuple(one for name, one in listed.items() if name not in moved and name not in known),
         gone=tuple(one for one in gone if one.id not in moved.values()) if whole else (),
         moved=moved,
-        changed=(*changed, *inputs),
+        changed=(*back, *changed, *inputs),
         whole=whole,
     )
 

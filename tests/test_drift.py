@@ -53,6 +53,14 @@ def test_new_gone_and_moved():
     assert found
 
 
+def test_a_model_that_was_gone_and_is_listed_again_is_a_change():
+    """Else nobody would hear that it can be had again: it is neither new nor missing."""
+    found = compare([known("back", status="gone"), known("left", status="gone")], [listed("back")])
+
+    assert found.changed == (Difference("back", "status", "gone", "listed again"),)
+    assert (found.new, found.gone) == ((), ())
+
+
 def test_of_a_list_that_is_not_whole_nothing_is_gone():
     """Nobody can know."""
     for more in ({"total": 9}, {"skipped": 1}):
