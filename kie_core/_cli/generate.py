@@ -105,7 +105,7 @@ def generate(
 
     Inputs are typed as the model wants them: prompt="a cat" duration=5. NAME=@file reads a text
     file; where a URL is expected it uploads the file: image_url=@photo.jpg. A list is given item by
-    item: files_url=URL files_url=@photo.jpg.
+    item: files_url=URL files_url=@photo.jpg; or as JSON, where "@photo.jpg" is the file as well.
     """
     if no_wait and (sandbox or wait_timeout is not None or out is not None):
         raise click.UsageError(

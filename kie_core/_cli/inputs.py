@@ -1,6 +1,7 @@
 """Inputs as they are typed: ``k=v`` by the model's types, ``k=@file``, and whole files.
 
-``@file`` is the text of a file; where an input takes a URL, it is the file itself, to be uploaded.
+``@file`` is the text of a file; where an input takes a URL, it is the file itself, to be uploaded. So is
+``"@file"`` inside of JSON that is typed.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ def read_inputs(model: Model | None, pairs: Iterable[str], file: str | None, *, 
         else:
             content = _content(text)
             value = _literal(content) if raw and field is None else _typed(field, content)
+            if not raw and field is not None and text[:1] in ("[", "{"):  # typed here, not read from somewhere
+                value = _with_files(field, value)
         if name not in inputs:
             inputs[name] = value
         elif field is not None and field.type == "array":
@@ -67,6 +70,16 @@ def _file(field: Field | None, text: str) -> Any:
     except RuntimeError as error:
         raise click.UsageError(f"cannot read {path!r}: {error}") from error
     return [file] if field is not None and field.type == "array" else file
+
+
+def _with_files(field: Field, value: Any) -> Any:
+    """Return *value* with a file for each ``"@path"`` that stands inside of it where a URL is taken."""
+    if isinstance(value, list) and field.items is not None:
+        return [_with_files(field.items, item) for item in value]
+    if isinstance(value, dict):
+        members = {member.name: member for member in field.fields}
+        return {name: _with_files(members[name], item) if name in members else item for name, item in value.items()}
+    return _file(field, value) if isinstance(value, str) and _takes_file(field, value) else value
 
 
 def _content(text: str) -> str:

@@ -56,6 +56,16 @@ KINDS = model_from_row(
                 "box": {"type": "object"},
                 "picture": {"type": "string", "format": "uri"},
                 "pictures": {"type": "array", "items": {"type": "string", "format": "uri"}},
+                "people": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "properties": {
+                            "name": {"type": "string"},
+                            "faces": {"type": "array", "items": {"type": "string", "format": "uri"}},
+                        },
+                    },
+                },
             }
         },
     }
@@ -101,6 +111,20 @@ def test_where_a_url_is_expected_a_file_is_the_file_itself():
         "picture": Path("a.png"),
         "pictures": ["https://x/a.png", Path("b/c.png"), "@d"],
     }
+
+
+def test_files_stand_in_json_that_is_typed_and_in_none_that_is_read(tmp_path):
+    """Else a file in an object could not be given at all; what somebody else wrote must not name files of ours."""
+    people = '[{"name": "@a.png", "faces": ["@a.png", "https://x/a.png"]}, {"faces": "@b.png"}]'
+    (tmp_path / "people.json").write_text(people)
+
+    assert read_inputs(KINDS, [f"people={people}", 'pictures=["@a.png"]'], None) == {
+        "people": [
+            {"name": "@a.png", "faces": [Path("a.png"), "https://x/a.png"]}, {"faces": [Path("b.png")]},
+        ],
+        "pictures": [Path("a.png")],
+    }  # fmt: skip
+    assert read_inputs(KINDS, [f"people=@{tmp_path / 'people.json'}"], None) == {"people": json.loads(people)}
 
 
 def test_inputs_come_from_files_too(tmp_path):
