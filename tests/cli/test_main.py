@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -11,12 +12,13 @@ from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
 
+import click
 import pytest
 from click.testing import CliRunner
 
 import kie_core
 from kie_core._cli.inputs import read_inputs
-from kie_core._cli.main import kie
+from kie_core._cli.main import Later, kie
 from kie_core._cli.output import exit_code, print_json
 from kie_core._errors import (
     BadHandle,
@@ -631,3 +633,23 @@ def test_what_cannot_be_printed_is_one_line_and_exit_code_1(word, unbuffered):
 
     assert (result.returncode, len(result.stderr.splitlines()) <= 1) == (1, True)
     assert "Traceback" not in result.stderr
+
+
+SAID = re.compile(r"\bkie ((?:[a-z]+ )+)\{")
+
+
+def test_commands_that_messages_name_take_what_they_are_given():
+    """A person types what an error says."""
+    told = {
+        words.strip()
+        for path in Path(kie_core.__file__).parent.rglob("*.py")
+        for words in SAID.findall(path.read_text(encoding="utf-8"))
+    }
+    for words in told:
+        command = kie
+        for word in words.split():
+            command = command.get_command(click.Context(command), word)
+            command = command.load() if isinstance(command, Later) else command
+
+        assert [one for one in command.params if isinstance(one, click.Argument)], f"kie {words} takes no argument"
+    assert {"save", "model"} <= told
