@@ -28,6 +28,8 @@ PLACES: Final = 32
 CONNECT_SECONDS: Final = 10.0
 #: Seconds for which a connection is kept that nobody uses.
 IDLE_SECONDS: Final = 30.0
+#: Characters of an error that are told.
+_LONGEST_REASON: Final = 200
 
 
 def for_questions(library: str, context: Context) -> StackTransport | AiohttpTransport:
@@ -264,4 +266,6 @@ def proxy_for(scheme: str, host: str) -> str | None:
 
 def said(error: BaseException) -> str:
     """Return the name of an error, and what it says."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    text = str(error)  # of aiohttp's there may be all that the other side sent
+    text = text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}..."
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

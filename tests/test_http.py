@@ -27,7 +27,7 @@ from kie_core._answer import Answer
 from kie_core._http import LARGEST_ANSWER, Http, SentWithoutAnswer
 from kie_core._job import Request
 from kie_core._secret import Secret
-from kie_core._transport import PLACES, Context, proxy_for
+from kie_core._transport import PLACES, Context, proxy_for, said
 
 pytestmark = pytest.mark.anyio
 KEY = "0123456789abcdef0123456789abcdef"
@@ -884,3 +884,10 @@ async def test_one_tls_context_serves_all_connections():
     assert context.get("https") is context.get("https")
     assert context.get("https").verify_mode is ssl.CERT_REQUIRED
     assert context.get("http").verify_mode is ssl.CERT_REQUIRED
+
+
+def test_an_error_is_told_in_short():
+    """aiohttp's repeats whatever the other side sent, which may be anything, and much."""
+    assert said(ValueError("a" * 100)) == "ValueError: " + "a" * 100
+    assert len(said(ValueError("a" * 100_000))) < 250
+    assert said(ValueError()) == "ValueError"
