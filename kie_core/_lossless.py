@@ -27,6 +27,8 @@ def lossless(field: Field, value: Any) -> Any:
     match field.type:
         case "integer" | "number" if isinstance(value, str):
             return _number(value, value)
+        case "string" if _is_whole(value) and field.format is None:
+            return str(int(value))
         case "boolean" if isinstance(value, str):
             return _BOOLEANS.get(value.casefold(), value)
         case "array" if isinstance(value, (list, tuple)) and field.items is not None:
@@ -71,6 +73,13 @@ def _listed(allowed: Collection[Any], value: Any) -> Any:
         if _same_number(_number(listed, None) if isinstance(listed, str) else listed, value)
     ]
     return same[0] if len(same) == 1 else value
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether *value* is a whole number of which a text, too, says all."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) < 2**53 and value == int(value) and not (value == 0 and str(value).startswith("-"))
 
 
 def _same_number(one: Any, other: Any) -> bool:

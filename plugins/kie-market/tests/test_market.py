@@ -155,6 +155,7 @@ def test_where_a_job_goes():
         ("kling-3.0/video", "duration", 7, "7"),
         ("bytedance/seedance-2", "duration", "7", 7),
         ("ideogram/character", "num_images", 2, "2"),
+        ("google/imagen4", "seed", 7, "7"),
         ("flux-2/pro-image-to-image", "input_urls", IMAGE, [IMAGE]),
         ("qwen2/image-edit", "image_url", [IMAGE], IMAGE),
     ],
