@@ -58,8 +58,8 @@ __all__ = [
 
 log = logging.getLogger("kie_core")
 
-#: Bytes. Genuine callbacks have a few thousand.
-LARGEST_BODY: Final = 256 * 1024
+#: Bytes. Most callbacks have a few thousand; those of suno-midi hold every note of a song, some sixty bytes each.
+LARGEST_BODY: Final = 1024 * 1024
 #: Seconds by which a timestamp may differ from our clock, either way. Kie documents no limit; this one is ours.
 TOLERANCE: Final = 300.0
 #: Seconds for a body to come in. Kie itself waits 15 for the answer.

@@ -360,7 +360,16 @@ def test_brackets_in_texts_are_not_depth():
     assert verify(HEADERS, body, [KEY], now=NOW).task_id == TASK
 
 
-def test_a_body_may_have_256_kilobytes_and_no_more():
+def test_a_callback_with_every_note_of_a_song_is_taken():
+    """Several thousand, as suno-midi sends them."""
+    notes = [{"pitch": 40, "start": 100.5, "end": 100.92, "velocity": 0.8}] * 10_000
+    body = body_of(instruments=[{"name": "Upright Bass", "notes": notes}])
+
+    assert len(body) > 500_000
+    assert verify(HEADERS, body, [KEY], now=NOW).task_id == TASK
+
+
+def test_a_body_may_have_a_mebibyte_and_no_more():
     """The cap is a cap."""
     body = body_of(filler="")
     full = body_of(filler="a" * (LARGEST_BODY - len(body)))
@@ -753,7 +762,7 @@ def test_50_megabytes_without_a_length_are_cut_at_the_cap():
     inbox = served(wire)
 
     assert wire.status == 413
-    assert wire.given == 5
+    assert wire.given == LARGEST_BODY // 65536 + 1
     assert wire.headers[b"connection"] == b"close"
     assert inbox.rows == {}
 

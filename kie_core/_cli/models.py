@@ -56,6 +56,7 @@ def _charge(row: WirePrice) -> dict[str, object]:
     return {
         "credits": row.credits,
         "when": dict(row.when),
+        "wires": list(row.wires) or None,
         "per": row.per or None,
         "times": None if row.times is None else str(row.times),
         "at_most": row.at_most,

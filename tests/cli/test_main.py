@@ -369,6 +369,13 @@ def test_model_shows_what_it_takes():
     assert "docs.kie.ai/veo3-api/generate-veo-3-video, read 2026-08-19" in result.stdout
 
 
+def test_for_programs_a_price_says_on_which_wires_it_holds():
+    """Else two rows for the same inputs contradict each other."""
+    told = json.loads(run("model", "veo3", "--json").stdout)["credits"]
+
+    assert [row["wires"] for row in told if not row["when"]] == [["dedicated", "v4"], ["jobs"]]
+
+
 def test_a_handle_that_is_none_is_usage(monkeypatch):
     """Exit code 2."""
     monkeypatch.setenv("KIE_API_KEY", KEY)
