@@ -20,6 +20,11 @@ CALLBACKS = ("callBackUrl", "calBackUrl")
 TASK, TRACK = "4c1d90ab73ee4f06b2a8d5e0c6f71a22", "8d3f6a2e-51c4-4b07-9e1a-2f7c60d4b8a9"
 #: Other documented requests -> our inputs.
 FURTHER = {
+    ("suno-generate", "request_custom"): {
+        "prompt": "[Verse]\nThe cage went down at six\n[Chorus]\nBring up the sun", "custom_mode": True,
+        "instrumental": False, "style": "americana, harmonica", "title": "Six O Clock Cage", "model": "V5_5",
+        "negative_tags": "edm", "vocal_gender": "m", "style_weight": 0.6, "weirdness_constraint": 0.25, "duration": 90,
+    },
     ("suno-extend", "request_reuse"): {"audio_id": TRACK, "model": "V5"},
     ("suno-replace-section", "request_upload"): {
         "upload_url": "https://img.example.com/in/song.mp3", "model": "V5", "prompt": "lift the chorus",
@@ -207,6 +212,11 @@ def test_a_recovery_tells_its_state_by_its_code():
 @pytest.mark.parametrize(
     ("model", "changes", "blamed"),
     [
+        ("suno-generate", {"prompt": None}, "prompt"),
+        ("suno-generate", {"prompt": "x" * 3001}, "prompt"),
+        ("suno-generate", {"style": "folk"}, "style"),
+        ("suno-generate", {"custom_mode": True, "style": "folk", "title": "x" * 81}, "title"),
+        ("suno-generate", {"custom_mode": True, "style": "folk", "title": "t", "duration": 90}, "duration"),
         ("suno-extend", {"audio_id": None}, "audio_id"),
         ("suno-extend", {"style": None}, "style"),
         ("suno-extend", {"continue_at": None}, "continue_at"),

@@ -15,12 +15,15 @@ EXAMPLES = json.loads(Path(__file__).with_name("examples.json").read_text(encodi
 REQUESTS = {name: body for name, body in EXAMPLES["create"]["examples"].items() if name.startswith("request")}
 ANSWERS = EXAMPLES["query"]["examples"]
 
+ROWS = json.loads(Path(kie_veo3.__file__).with_name("kie_models.json").read_text(encoding="utf-8"))["models"]
+#: The tier that the contract lacks is a row of the plugin's.
+TIERS = {row["model_id"]: row for row in ROWS if row["model_id"].startswith("veo3")}
 IMAGES = ["https://img.example.com/in/door.png", "https://img.example.com/in/street.png"]
 
 #: Name of a documented request -> our model and inputs, and what differs on the wire and why.
 REBUILT = {
     "request": (
-        "veo3_fast",
+        "veo3_lite",
         {
             "prompt": "a kite drifting over salt flats, slow aerial shot",
             "generation_type": "TEXT_2_VIDEO",
@@ -28,7 +31,7 @@ REBUILT = {
             "duration_seconds": 4,
             "resolution": "720p",
         },
-        {"model": "veo3_fast"},  # the contract has no veo3_lite
+        {},
     ),
     "request_frames": (
         "veo3",
@@ -43,7 +46,7 @@ REBUILT = {
 
 
 def build(inputs, model="veo3", wire="dedicated"):
-    return kie_veo3.build_payload(make_job(model, inputs, wire=wire))
+    return kie_veo3.build_payload(make_job(TIERS.get(model, model), inputs, wire=wire))
 
 
 def read(answer, wire="dedicated"):
@@ -93,14 +96,14 @@ def test_the_dedicated_wire_is_the_default():
 
 @pytest.mark.parametrize("name", REQUESTS)
 def test_documented_requests_are_reproduced(name):
-    """Every request on Kie's page can be had from the contract's inputs."""
+    """Every request on Kie's page can be had, of every tier."""
     model, inputs, changes = REBUILT[name]
     documented = {key: value for key, value in REQUESTS[name].items() if key != "callBackUrl"}
 
     assert build(inputs, model) == {**documented, **changes}
 
 
-@pytest.mark.parametrize("model", ["veo3", "veo3_fast"])
+@pytest.mark.parametrize("model", ["veo3", "veo3_fast", "veo3_lite"])
 def test_a_prompt_alone_on_the_dedicated_wire(model):
     """The tier is always named, because Kie's default is another than the contract's."""
     assert build({"prompt": "a fox in the snow"}, model) == {
@@ -418,3 +421,30 @@ def test_an_answer_on_the_jobs_wire():
         credits=60.0,
         seconds=187.808,
     )
+
+
+@pytest.mark.parametrize(
+    ("inputs", "credits"),
+    [({}, 30), ({"resolution": "1080p"}, 35), ({"resolution": "4k", "duration_seconds": 4}, 150)],
+)
+def test_the_cheapest_tier_costs_what_its_page_says(inputs, credits):
+    """By the resolution alone."""
+    assert make_job(TIERS["veo3_lite"], {"prompt": "a fox", **inputs}).price.credits == credits
+
+
+@pytest.mark.parametrize(
+    ("inputs", "blamed"),
+    [
+        ({"duration_seconds": 5}, "duration_seconds"),
+        ({"aspect_ratio": "1:1"}, "aspect_ratio"),
+        ({"model": "veo3"}, "model"),
+        ({"generation_type": "REFERENCE_2_VIDEO"}, "image_urls"),
+        ({"generation_type": "REFERENCE_2_VIDEO", "image_urls": IMAGES, "duration_seconds": 4}, "duration_seconds"),
+    ],
+)
+def test_the_cheapest_tier_keeps_the_rules_of_its_page(inputs, blamed):
+    """Unlike the contract's, its row lists only what Kie makes."""
+    with pytest.raises(InvalidJob) as caught:
+        build({"prompt": "a fox", **inputs}, "veo3_lite")
+
+    assert blamed in {fault.field for fault in caught.value.faults}

@@ -26,8 +26,8 @@ def read(model, answer):
 
 
 def test_every_page_is_a_model_and_the_other_way_round():
-    """No operation is left out."""
-    assert ROWS.keys() == PAGES.keys() == kie_veo3.OPERATIONS.keys()
+    """No operation is left out; the one row beside them is a tier of the first call."""
+    assert ROWS.keys() - {"veo3_lite"} == PAGES.keys() == kie_veo3.OPERATIONS.keys()
 
 
 @pytest.mark.parametrize("model", PAGES)

@@ -43,6 +43,7 @@ def _music(create: str, *, insists: bool = True) -> Endpoint:
 
 #: ``callback_required`` where the page marks it so, or where calls without one were refused.
 OPERATIONS: Mapping[str, Endpoint] = {
+    "suno-generate": _task("/generate", _MUSIC, callback_required=True),
     "suno-extend": _music("extend"),
     "suno-cover": _music("upload-cover"),
     "suno-upload-extend": _music("upload-extend"),

@@ -2,7 +2,7 @@
 
 Source: docs.kie.ai/veo3-api/generate-veo-3-video, read 2026-08-19, and
 docs.kie.ai/veo3-api/get-veo-3-video-details, read 2026-04-29. What makes more of a video, such as an extension or a
-copy in 4K, are rows of ``kie_models.json``, from the pages that they name.
+copy in 4K, and the tier that the contract lacks are rows of ``kie_models.json``, from the pages that they name.
 """
 
 from __future__ import annotations
@@ -74,8 +74,9 @@ JOBS = {
 #: "1080p copy is being made".
 NOT_READY = 400
 
-#: What the V4 contract allows and Kie makes.
+#: What the V4 contract allows and Kie makes; it makes one more.
 RATIOS = ("16:9", "9:16")
+AUTO = "Auto"
 SECONDS = (4, 6, 8)
 
 
@@ -88,13 +89,13 @@ def endpoint_for(job: Job) -> Endpoint:
 def build_payload(job: Job) -> dict[str, JSON]:
     if job.model.id in OPERATIONS:
         return {"taskId" if name == "task" else camel_case(name): value for name, value in job.params.items()}
-    if job.params["aspect_ratio"] not in RATIOS:
+    if job.params["aspect_ratio"] not in (*RATIOS, AUTO):
         raise InvalidJob.value(job, "aspect_ratio", why="Veo makes no square video", allowed=RATIOS)
     if job.params["duration_seconds"] not in SECONDS:
         raise InvalidJob.value(job, "duration_seconds", why="Veo makes no video of this length", allowed=SECONDS)
     if job.wire == "jobs":
         return {"model": JOBS_MODEL, "input": rename(job.params, JOBS)}
-    return rename(job.params, DEDICATED)
+    return rename({**job.model.fixed, **job.params}, DEDICATED)
 
 
 @hookimpl
