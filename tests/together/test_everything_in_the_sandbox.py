@@ -343,7 +343,7 @@ def test_every_example_that_the_help_prints_can_be_typed(monkeypatch):
         if run("payload", *words).exit_code:
             refused.append(line)
 
-    assert len(models) == 6 + 29 + 184 + 188
+    assert len(models) == 6 + 30 + 184 + 188
     assert refused == []
 
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 KEY = "0123456789abcdef0123456789abcdef"
 #: The rows that the plugins of the families bring.
 MODELS = [
-    "veo3_lite", "suno-generate", "veo-extend", "veo-1080p", "veo-4k", "runway-extend", "runway-gen4-aleph", "suno-extend", "suno-cover",
+    "veo3_lite", "suno-generate", "veo-extend", "veo-1080p", "veo-4k", "runway-generate", "runway-extend", "runway-gen4-aleph", "suno-extend", "suno-cover",
     "suno-upload-extend", "suno-instrumental", "suno-vocals", "suno-replace-section", "suno-mashup",
     "suno-sounds", "suno-timestamped-lyrics", "suno-persona", "suno-boost-style", "suno-cover-image", "suno-lyrics",
     "suno-wav", "suno-mp4", "suno-separate-vocals", "suno-midi", "suno-voice-validate", "suno-voice-regenerate",

@@ -41,6 +41,28 @@ def test_the_documented_request_is_what_the_example_makes(model):
     assert kie_runway.build_payload(job_of(model)) == documented
 
 
+def test_an_image_takes_the_place_of_a_shape():
+    """As Kie shows it, too; without either there is no telling the shape."""
+    inputs = {
+        "prompt": "she turns and waves", "image_url": "https://img.example.com/in/portrait.png", "duration": 10,
+        "quality": "720p",
+    }  # fmt: skip
+    documented = PAGES["runway-generate"]["create"]["examples"]["request_image"]
+
+    assert kie_runway.build_payload(job_of("runway-generate", inputs)) == documented
+    for wrong in ({**inputs, "aspect_ratio": "1:1"}, {"prompt": "a fox"}):
+        with pytest.raises(InvalidJob, match="aspect_ratio"):
+            job_of("runway-generate", wrong)
+
+
+@pytest.mark.parametrize(("inputs", "credits"), [({}, 12), ({"duration": 10}, 30), ({"quality": "1080p"}, 30)])
+def test_a_video_costs_by_its_length_and_quality(inputs, credits):
+    """As its page says."""
+    job = job_of("runway-generate", {"prompt": "a fox", "aspect_ratio": "1:1", **inputs})
+
+    assert job.price.credits == credits
+
+
 def test_a_watermark_is_spelt_as_kie_does():
     """``waterMark``, here only."""
     built = kie_runway.build_payload(job_of("runway-extend", {**ROWS["runway-extend"]["example"], "watermark": "me"}))

@@ -1,8 +1,8 @@
 """Runway video.
 
 Source: docs.kie.ai/runway-api/generate-ai-video, read 2026-08-19, and
-docs.kie.ai/runway-api/get-ai-video-details, read 2026-04-29. The operations on top of it, extend and Aleph, are rows of
-``kie_models.json``, from the pages that they name.
+docs.kie.ai/runway-api/get-ai-video-details, read 2026-04-29. What the contract lacks, videos from text alone, and the
+operations on top of it, extend and Aleph, are rows of ``kie_models.json``, from the pages that they name.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ ENDPOINTS = {
 
 #: The operations of ``kie_models.json``.
 OPERATIONS = {
+    "runway-generate": ENDPOINTS["dedicated"],
     "runway-extend": Endpoint(create="/api/v1/runway/extend", query="/api/v1/runway/record-detail"),
     "runway-gen4-aleph": Endpoint(create="/api/v1/aleph/generate", query="/api/v1/aleph/record-info"),
 }
