@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from kie_core._cli.output import GOES_ON, time_left
 
@@ -38,6 +39,10 @@ class Bar(Progress):
         self._share = 1.0 if state == "succeeded" else share
         self._goes_on = state in GOES_ON
         self.update(self._row, description=state.replace("_", " "))
+
+    def say(self, text: str) -> None:
+        """Print a text above the bar."""
+        self.console.print(Text(text))
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """Return what is drawn, several times a second."""

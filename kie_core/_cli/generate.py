@@ -226,7 +226,7 @@ def _run(buying: _Buying, *, out: Path | None, save: bool, wait: bool, sandbox: 
             return
         with Progress(task.remaining) as progress:
             for outcome in task.updates(max(0.0, seconds - (time.monotonic() - started))):
-                progress.show(outcome.state, outcome.progress)
+                progress.show(outcome.state, outcome.progress, outcome.artifacts)
         outcome = task.wait()
         paths = task.save(out) if save else []
     except SubmitUnknown as error:

@@ -241,6 +241,7 @@ class Progress:
         self._stack = contextlib.ExitStack()
         self._bar: Bar | None = None
         self._shown = ""
+        self._told: set[str] = set()
 
     def __enter__(self) -> Progress:
         if can_draw():
@@ -252,8 +253,10 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def show(self, state: str, share: float | None) -> None:
-        """Show *state* and, where it is known, the share that is done."""
+    def show(self, state: str, share: float | None, artifacts: Iterable[Artifact] = ()) -> None:
+        """Show *state* and, where it is known, the share that is done; and of what is partial what is there, once."""
+        if state == "partial":
+            self._tell(artifacts)
         if self._bar is not None:
             self._bar.show(state, share)
             return
@@ -263,6 +266,17 @@ class Progress:
             self._shown = text
             left = time_left(self._remaining()) if state in GOES_ON else ""
             say(f"{text}, {left}" if left else text)
+
+    def _tell(self, artifacts: Iterable[Artifact]) -> None:
+        for artifact in artifacts:
+            text = artifact.url or artifact.text
+            if text is not None and text not in self._told:
+                self._told.add(text)
+                line = f"{artifact.kind} so far: {text}"
+                if self._bar is not None:
+                    self._bar.say(_encodable(line, sys.stderr))
+                else:
+                    say(line)
 
 
 class Uploading:

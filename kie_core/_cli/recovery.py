@@ -177,7 +177,7 @@ def _save(kie: KieBlocking, name: str, out: Path | None, wait_timeout: float | N
             task.status()  # nobody asks any more, but a person may: what seemed gone may be there
         with Progress(task.remaining) as progress:
             for outcome in task.updates(wait_timeout):
-                progress.show(outcome.state, outcome.progress)
+                progress.show(outcome.state, outcome.progress, outcome.artifacts)
         paths = task.save(out)
     if as_json:
         print_json(described(task, files=paths))

@@ -7,6 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
+from kie_core import Artifact
 from kie_core._cli.bar import Bar
 from kie_core._cli.output import Progress, Uploading, time_left
 
@@ -113,3 +114,23 @@ def test_on_a_terminal_without_a_cursor_lines_are_written(kind, monkeypatch, cap
         uploading.show(5, 10)
 
     assert capsys.readouterr().err.splitlines() == ["running", "uploading 10 bytes"]
+
+
+def test_what_is_there_already_is_told_once(capsys):
+    """The words first, then the first song; a record repeats what it said before, and the end is printed elsewhere."""
+    words, song = Artifact("text", text="la la"), Artifact("audio", "https://example.com/1.mp3")
+    with Progress() as progress:
+        progress.show("partial", None, [words])
+        progress.show("partial", None, [words, song])
+        progress.show("succeeded", None, [song, Artifact("audio", "https://example.com/2.mp3")])
+
+    told = ["text so far: la la", "partial", "audio so far: https://example.com/1.mp3", "succeeded"]
+    assert capsys.readouterr().err.splitlines() == told
+
+
+def test_beside_a_bar_it_stands_on_lines_of_its_own(console):
+    """A song's words are no markup."""
+    with Bar(lambda: None, console=console) as bar:
+        bar.say("[Verse]\nla la")
+
+    assert "[Verse]\nla la\n" in console.file.getvalue()
