@@ -27,8 +27,8 @@ def lossless(field: Field, value: Any) -> Any:
     match field.type:
         case "integer" | "number" if isinstance(value, str):
             return _number(value, value)
-        case "string" if _is_whole(value) and field.format is None:
-            return str(int(value))
+        case "string" if field.format is None and not field.required and _is_whole(value):
+            return str(int(value))  # a seed; where a text is the work itself, such as a prompt, it is a slip
         case "boolean" if isinstance(value, str):
             return _BOOLEANS.get(value.casefold(), value)
         case "array" if isinstance(value, (list, tuple)) and field.items is not None:

@@ -93,7 +93,7 @@ def test_an_unknown_input_that_resembles_nothing_lists_what_there_is():
     [
         ({"prompt": "x" * 1001}, "prompt", "has 1001 characters; expected ..1000"),
         ({"prompt": " \n"}, "prompt", "is blank"),
-        ({"prompt": 3.5}, "prompt", "3.5: is float; expected text"),
+        ({"prompt": 3}, "prompt", "3: is int; expected text"),
         ({"prompt": "a", "aspect_ratio": "16:10"}, "aspect_ratio", "'16:10' is not allowed; expected one of '16:9'"),
         ({"prompt": "a", "duration_seconds": 0}, "duration_seconds", "0 is out of range; expected integer 1..8"),
         ({"prompt": "a", "duration_seconds": True}, "duration_seconds", "is true or false, not integer"),

@@ -190,7 +190,7 @@ def test_the_same_as_json():
     inputs = {field["name"]: field for field in shown["inputs"]}
 
     assert shown["credits"] == [
-        {"credits": 5, "when": {}, "per": "image", "times": "times max_images", "at_most": True}
+        {"credits": 5, "when": {}, "wires": None, "per": "image", "times": "times max_images", "at_most": True}
     ]
     assert (inputs["max_images"]["default"], inputs["max_images"]["vendor_default"]) == (None, 1)
 
