@@ -276,12 +276,7 @@ def _looked_at(
     with reading() as pieces:
         for piece in pieces:
             if not seen:
-                kind = kind_of(piece[:HEAD], name)
-                if kind is None:
-                    raise Unusable(f"{shown} is of no kind that is uploaded; allowed: {', '.join(KINDS)}")
-                problem = unwanted(kind, limits)
-                if problem is not None:
-                    raise Unusable(f"{shown} {problem}")
+                kind = _kind(piece[:HEAD], shown, name, limits)
             digest.update(piece)
             seen += len(piece)
             if seen > size:
@@ -289,6 +284,17 @@ def _looked_at(
     if seen != size or kind is None:
         raise Unusable(f"{shown} changed while it was read; give it again when nobody writes to it any more")
     return Source(shown, clean_name(name), size, digest.hexdigest(), kind, reading)
+
+
+def _kind(head: bytes, shown: str, name: str, limits: FileLimits | None) -> str:
+    """Return of what kind a file is that begins so. Raises `Unusable` where such are not uploaded, or not taken."""
+    kind = kind_of(head, name)
+    if kind is None:
+        raise Unusable(f"{shown} is of no kind that is uploaded; allowed: {', '.join(KINDS)}")
+    problem = unwanted(kind, limits)
+    if problem is not None:
+        raise Unusable(f"{shown} {problem}")
+    return kind
 
 
 @contextlib.contextmanager
@@ -395,7 +401,12 @@ def _copied(file: Any, shown: str, name: str, limits: FileLimits | None) -> Sour
         yield _pieces(copy, shown)
 
     try:
+        begun = b""
         for piece in _pieces(file, shown):
+            if len(begun) < HEAD:
+                begun += piece[:HEAD]
+                if len(begun) >= HEAD:  # else an endless stream of nothing would fill the disk
+                    _kind(begun[:HEAD], shown, name, limits)
             copy.write(piece)
             _check_size(copy.tell(), shown, limits)
         copy.flush()

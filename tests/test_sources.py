@@ -14,7 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kie_core._file_limits import FileLimits
-from kie_core._sources import LARGEST_DATA, Unusable, clean_name, is_source, name_on_the_wire, replaced, source_of
+from kie_core._sources import (
+    LARGEST_DATA,
+    PIECE,
+    Unusable,
+    clean_name,
+    is_source,
+    name_on_the_wire,
+    replaced,
+    source_of,
+)
 from kie_core._upload_kinds import KINDS, kind_of
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
@@ -166,6 +175,29 @@ def test_a_pipe_or_a_device_is_refused_and_not_waited_for(tmp_path):
         source_of(pipe)
     with pytest.raises(Unusable, match="is no regular file; expected a regular file"):
         source_of(other)
+
+
+class Endless(io.RawIOBase):
+    """What cannot be read twice, and never ends."""
+
+    read_from = 0
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        self.read_from += len(buffer)
+        buffer[:] = bytes(len(buffer))
+        return len(buffer)
+
+
+def test_of_an_endless_stream_no_more_is_copied_than_tells_its_kind():
+    """It would fill the disk until the largest size that may be uploaded."""
+    stream = Endless()
+
+    with pytest.raises(Unusable, match="is of no kind that is uploaded"):
+        source_of(stream)
+    assert stream.read_from <= PIECE
 
 
 @pytest.mark.parametrize("content", [PNG + b"more", PNG[:-1], PNG[:-1] + b"!"], ids=["longer", "shorter", "other"])
