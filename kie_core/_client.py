@@ -440,7 +440,7 @@ class Kie:
             wait_timeout: Seconds, in all; what has not been sent by then stays queued.
 
         Returns:
-            The jobs whose last step failed, with the reason.
+            The jobs whose last step failed, or of which a person has to go on, with the reason.
 
         Raises:
             ValueError: ``wait_timeout`` is negative or not a number; nothing was sent.
@@ -636,8 +636,8 @@ class Kie:
             wait_timeout: Seconds, in all; None: by the kind of media; 0: everything is asked about once.
 
         Returns:
-            The jobs of which something failed, with the reason. Unknown jobs that no evidence resolves stay
-            listed: ``await kie.jobs("unknown")``.
+            The jobs of which something failed, or which wait for a person, with the reason. Unknown jobs that no
+            evidence resolves stay listed: ``await kie.jobs("unknown")``.
         """
         runner = await self._opened.with_ledger()
         await runner.take_over()

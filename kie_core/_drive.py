@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 
 import attrs
 
-from kie_core._errors import KieError, OverBudget
+from kie_core._errors import JobFailed, KieError, OverBudget
 from kie_core._runner import Step
 from kie_core._submit import uncut
 from kie_core._wait import Clock
@@ -48,7 +48,7 @@ async def drive(
         per_second: How many jobs are begun with in a second.
 
     Returns:
-        The jobs whose last step failed, with the reason.
+        The jobs whose last step failed, or of which a person has to go on, with the reason.
     """
     driving = _Drive(watcher, advance, clock, clock.now() + seconds)
     jobs = [_Driven(driving, job_id) for job_id in dict.fromkeys(job_ids)]
@@ -159,6 +159,8 @@ class _Drive:
         self.stuck.clear()
         self.queued.discard(driven)
         wait, entry = step.wait, step.entry
+        if step.outcome is not None and step.outcome.state == "needs_input":
+            self.faults[driven.job_id] = JobFailed(entry.handle(), "needs_input", None, step.outcome.remark or "")
         if wait is None and driven.watch is not None:
             driven.watch = None
             wait = 0.0 if entry.unsaved and entry.plan.folder is not None else None

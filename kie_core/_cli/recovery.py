@@ -134,7 +134,7 @@ def _recovered(watch: _Watch, folder: Path | None, wait_timeout: float | None, *
 
     faults = watch.kie.recover(out=folder, wait_timeout=_ONCE)
     watch.look(silent=silent)
-    running = watch.among("running")
+    running = [entry for entry in watch.among("running") if entry.id not in faults]
     seconds = wait_timeout if wait_timeout is not None else watch.kie.settings.wait_timeout
     if seconds is None and running:
         seconds = max(WAIT_SECONDS[entry.plan.media] for entry in running)

@@ -292,9 +292,24 @@ async def test_a_wait_for_a_person_ends_with_what_has_to_be_done(scene):
         with pytest.raises(JobFailed, match="record the phrase 'seven boats left before noon'") as caught:
             await task.wait()
         asked = scene.vendor.asked("validate-info")
-        await kie.drive(task.job.id)
+        faults = await kie.drive(task.job.id)
 
     assert caught.value.state == "needs_input"
+    assert scene.vendor.asked("validate-info") == asked + 1
+    assert str(faults[task.job.id]) == str(caught.value)
+
+
+async def test_what_takes_up_everything_says_that_a_person_is_needed(scene):
+    """And not to come back later: nothing changes by itself. It asks once, and waits for nothing."""
+    async with scene.client() as kie:
+        task = await finished(kie, "suno-voice-validate", await inputs_of(kie, "suno-voice-validate"))
+    asked = scene.vendor.asked("validate-info")
+    resumed = typed(scene, "resume")
+
+    assert resumed.exit_code == 1
+    assert f"error: job {task.job.id}: the task is needs_input: a person has to go on" in resumed.stderr
+    assert "later" not in resumed.stderr
+    assert "waiting for" not in resumed.stderr
     assert scene.vendor.asked("validate-info") == asked + 1
 
 
