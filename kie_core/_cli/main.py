@@ -91,8 +91,7 @@ def kie(verbose: int) -> None:
     Exit codes: 0 done, 1 failed or refused, 2 usage, 3 key, 4 credits, 5 timed out (the task goes on),
     6 unknown whether it was bought (do not retry), 7 over budget, 130 interrupted, 143 terminated.
     A job that the ledger does not know and a job key of another request are usage; a job in the wrong
-    state and a ledger that cannot be used are failures; while
-    a task goes on, the latter counts as timed out.
+    state and a ledger that cannot be used are failures; while a task goes on, such a ledger is 5.
     """
     import logging
 
