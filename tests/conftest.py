@@ -56,6 +56,24 @@ class Place:
         return KieApiClient(**self.settings, budget=self.budget)
 
 
+@contextlib.contextmanager
+def haste():
+    import stamina
+
+    with pytest.MonkeyPatch.context() as monkeypatch, stamina.set_testing(True, attempts=100, cap=True):
+        monkeypatch.setattr("kie_core._pace.Curve.after", lambda *_: 0.02)
+        monkeypatch.setattr("kie_core._sandbox.SPEED", 4000.0)
+        monkeypatch.setattr("kie_core._http.GRACE_SECONDS", 0.05)
+        yield
+
+
+@pytest.fixture
+def in_haste():
+    """For tests of what happens, and not of when: a fake vendor makes in a moment what takes Kie minutes."""
+    with haste():
+        yield
+
+
 @pytest.fixture(scope="module", params=["sandbox", "real"])
 def place(request, tmp_path_factory):
     if request.param == "real":
@@ -72,7 +90,7 @@ def place(request, tmp_path_factory):
     from kie_sandbox import Sandbox, serve
 
     sandbox = Sandbox(speed=400)
-    with serve(sandbox=sandbox) as url:
+    with serve(sandbox=sandbox) as url, haste():
         ledger = str(tmp_path_factory.mktemp("sandbox") / "ledger.sqlite")
         settings = {"api_key": "sandbox", "base_url": url, "ledger": ledger}
         yield Place(settings, interval=0.05, creates=lambda: len(sandbox.creates))

@@ -138,7 +138,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_whatever_happens_after_the_request_left_is_unknown(raw_server, fault):
+async def test_whatever_happens_after_the_request_left_is_unknown(raw_server, in_haste, fault):
     """Never "not sent": that would be paid twice. And the server sees it once."""
     with pytest.raises(SentWithoutAnswer):
         await create(raw_server, FAULTS[fault], seconds=0.7)

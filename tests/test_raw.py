@@ -363,6 +363,7 @@ def test_slips_with_raw_are_usage(words, said):
     assert said in " ".join(result.stderr.replace("│", " ").split())
 
 
+@pytest.mark.usefixtures("in_haste")
 async def test_generate_raw_needs_a_price_or_leave(vendor, tmp_path):
     """Not on a terminal: --allow-unknown-price, or --price-credits."""
     import asyncio

@@ -652,6 +652,7 @@ async def test_a_stand_in_is_never_sent(client, fake_vendor, picture):
     assert not fake_vendor.creates
 
 
+@pytest.mark.usefixtures("in_haste")
 async def test_the_blocking_client_and_the_generator_take_files_too(host, fake_vendor, picture, photo):
     """By the same way."""
     from kie_core.generator import KieGenerator

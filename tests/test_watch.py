@@ -378,6 +378,7 @@ async def test_what_was_learned_is_there_at_the_next_start(fake, tmp_path):
     assert 7 < learned < 16 < first
 
 
+@pytest.mark.usefixtures("in_haste")
 async def test_a_task_says_how_long_it_will_take(fake):
     """Half of such tasks have ended by then; before anything is known of it, and when it has ended, nothing."""
     fake.queries = [{"state": "running"}]

@@ -224,6 +224,7 @@ def clock(monkeypatch):
     made = StillClock()
     for name in ("ask", "create"):
         monkeypatch.setattr(Http, name, made.stands_still_during(getattr(Http, name)))
+    monkeypatch.setattr("kie_core._http.GRACE_SECONDS", 0.05)  # these would be seconds of the world's time
     monkeypatch.setattr(SqliteDatabase, "run", made.stands_still_during(SqliteDatabase.run))
     return made
 

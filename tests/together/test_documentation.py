@@ -26,7 +26,7 @@ BLOCKS = [
 ]
 LEGACY = json.loads(kie_registry.read(kie_registry.V3))["models"]
 ALL = load_dispatcher(load_settings(environ={}))
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("in_haste")]
 
 
 class Application:

@@ -30,11 +30,13 @@ from kie_core import (
     load_settings,
 )
 from kie_core._cli.main import kie as command
+from kie_core._sandbox import SPEED
 from kie_core.testing import example_inputs
 from kie_sandbox import FAULTS, Fault, Sandbox, serve
 from kie_sandbox.broken_answers import about_answers
 from kie_sandbox.world import wire
 
+pytestmark = pytest.mark.usefixtures("in_haste")
 QUICK = Schedule(first=0.02, factor=1.1, longest=0.1)
 SIX = ("veo3", "veo3_fast", "runway-gen3-turbo", "suno-v4", "gpt-4o-image", "flux-kontext")
 MAGIC = {"image": b"\x89PNG", "video": b"ftyp", "audio": b"ID3"}
@@ -43,7 +45,7 @@ KEY = "0123456789abcdef0123456789abcdef"
 
 @pytest.fixture
 def world():
-    return Sandbox(speed=300, credits=1_000_000, creates_per_10_seconds=None)
+    return Sandbox(speed=3000, credits=1_000_000, creates_per_10_seconds=None)
 
 
 @pytest.fixture
@@ -147,8 +149,9 @@ def test_a_task_that_kie_refuses_for_its_content_fails_in_kies_words(kie, model_
     assert task.outcome.error.code == "400"
 
 
-def test_songs_reach_the_caller_as_they_come(kie):
+def test_songs_reach_the_caller_as_they_come(kie, world):
     """Text, first track, second track."""
+    world.speed = 200  # slow enough to be seen on the way
     task = kie.submit("suno-v4", {"prompt": "a song"})
 
     seen = [(outcome.state, len([a for a in outcome.artifacts if a.kind == "audio"])) for outcome in task.updates()]
@@ -284,8 +287,9 @@ def test_payload_of_the_dedicated_wire():
     assert payload["price"] == {"rub": 39.33, "credits": 6, "usd": 0.03, "wire_rub": 4.72, "at_most": False}
 
 
-def test_generate_in_the_sandbox_prints_the_path_of_a_picture(tmp_path):
+def test_generate_in_the_sandbox_prints_the_path_of_a_picture(tmp_path, monkeypatch):
     """stdout holds the path alone; price, handle and states are on stderr."""
+    monkeypatch.setattr("kie_core._sandbox.SPEED", SPEED)  # so that it is seen running
     result = run("generate", "gpt-4o-image", "prompt=a cute cat", "--sandbox", "--out", str(tmp_path))
 
     assert result.exit_code == 0, result.stderr

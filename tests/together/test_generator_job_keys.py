@@ -8,7 +8,7 @@ from kie_core import Budget
 from kie_core.generator import KieGenerator
 from kie_sandbox import Sandbox, serve
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("in_haste")]
 
 MODEL = "gpt-4o-image"
 INPUTS = {"prompt": "a cute cat"}

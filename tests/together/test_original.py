@@ -486,6 +486,7 @@ for model_id in os.environ['MODELS'].split():
 async def test_a_bot_of_the_original_runs_in_both_modes(scene, vendor, clock, use_v4, models):
     """Its own routing, over our names: the settings come from the environment, and nothing is bought twice."""
     clock.let_run()
+    vendor.speed = 2000.0
     printed = await ran(
         ROUTING, KIE_USE_V4=use_v4, MODELS=" ".join(models), KIE_BASE_URL=vendor.url,
         KIE_API_KEY=scene.settings()["api_key"],

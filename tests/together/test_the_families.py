@@ -600,6 +600,7 @@ def test_payload_shows_the_query_of_a_copy(scene):
     assert f"GET {scene.vendor.url}/api/v1/veo/get-1080p-video?taskId=t1&index=0" in shown.output
 
 
+@pytest.mark.usefixtures("in_haste")
 @pytest.mark.parametrize("model", MODELS)
 def test_what_a_model_says_one_may_try_works_as_it_is_typed(scene, model):
     """In the sandbox, or without any vendor where an earlier task is needed."""

@@ -25,7 +25,7 @@ from kie_core._secret import Secret
 from kie_core.webhook import handle, verify
 from kie_sandbox import Sandbox, serve
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("in_haste")]
 KEY = "Kq7-nobody-may-see-this-key-of-forty-chr"
 WEBHOOK_KEY = "Wz3-nobody-may-see-this-webhook-key-eith"
 CAT = {"prompt": "a cat"}

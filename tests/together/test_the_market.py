@@ -203,6 +203,7 @@ def test_an_old_name_on_the_command_line_is_told_the_new_one():
     assert "moved to 'kling/ai-avatar-standard'" in result.stderr
 
 
+@pytest.mark.usefixtures("in_haste")
 def test_the_example_that_the_help_prints_can_be_bought_in_the_sandbox(tmp_path, monkeypatch):
     """Word for word."""
     monkeypatch.chdir(tmp_path)

@@ -16,6 +16,7 @@ from kie_core._cli.main import kie
 from kie_core.generator import KieGenerator
 from kie_sandbox import FAULTS, Sandbox, serve
 
+pytestmark = pytest.mark.usefixtures("in_haste")
 KEY = "0123456789abcdef0123456789abcdef"
 PICTURE = files("kie_sandbox").joinpath("media", "picture.png").read_bytes()
 SHA256 = hashlib.sha256(PICTURE).hexdigest()
