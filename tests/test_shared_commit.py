@@ -34,6 +34,12 @@ def make_entry(**more):
     return Entry(plan=plan, inputs=None, **entry)
 
 
+@pytest.fixture(autouse=True)
+def _no_group_ends_because_this_machine_is_slow(monkeypatch):
+    """What is written together is a matter of how much waits."""
+    monkeypatch.setattr(_shared_commit, "HOLD_SECONDS", 60.0)
+
+
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "ledger.sqlite"
