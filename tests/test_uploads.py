@@ -464,7 +464,8 @@ async def test_a_forked_client_does_not_wait_for_an_upload_of_its_parent(host):
     host.slow = False
     out, _ = await process.communicate(b"\n")
 
-    assert (process.returncode, out.split()) == (0, [host.urls[0].encode()])
+    assert process.returncode == 0
+    assert out.decode().strip() in host.urls  # whether the parent's thread is told its address before is a matter of luck
 
 
 async def test_a_text_is_the_same_only_under_the_same_kind_of_name(client, host, tmp_path):
