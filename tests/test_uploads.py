@@ -465,7 +465,8 @@ async def test_a_forked_client_does_not_wait_for_an_upload_of_its_parent(host):
     out, _ = await process.communicate(b"\n")
 
     assert process.returncode == 0
-    assert out.decode().strip() in host.urls  # whether the parent's thread is told its address before is a matter of luck
+    # Whether the parent's thread is told its address first is a matter of luck.
+    assert out.decode().strip() in host.urls
 
 
 async def test_a_text_is_the_same_only_under_the_same_kind_of_name(client, host, tmp_path):

@@ -97,7 +97,7 @@ def test_the_first_line_of_the_readme_ends_in_a_picture(everything, clone):
 
 def test_wheels_hold_the_data(everything):
     """Registry, facts and media of the sandbox are there without a checkout."""
-    assert len(json.loads(everything.run("kie", "models", "--all", "--json").stdout)) == 6 + 27 + 195 + 210
+    assert len(json.loads(everything.run("kie", "models", "--all", "--json").stdout)) == 6 + 30 + 195 + 210
     listed = json.loads(everything.run("kie", "plugins", "--json").stdout)
     assert {row["condition"] for row in listed} == {"ready"}
     assert len(listed) == 7
