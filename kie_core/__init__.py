@@ -92,8 +92,8 @@ if TYPE_CHECKING:
     from kie_core._registry import Registry as Registry
     from kie_core._rename import camel_case as camel_case
     from kie_core._rename import rename as rename
-    from kie_core._runner import Step as Step
     from kie_core._stats import ModelStats as ModelStats
+    from kie_core._step import Step as Step
     from kie_core._task import Task as Task
     from kie_core._upload import Upload as Upload
     from kie_core._wait import Clock as Clock
@@ -133,8 +133,8 @@ _HOMES = {
     "_price": ("Price",),
     "_registry": ("Registry",),
     "_rename": ("camel_case", "rename"),
-    "_runner": ("Step",),
     "_stats": ("ModelStats",),
+    "_step": ("Step",),
     "_upload": ("Upload",),
     "_wait": ("Clock", "Schedule"),
     "hookspecs": ("CategoryPlugin", "hookimpl"),

@@ -32,9 +32,9 @@ from kie_core._pace import Pace
 from kie_core._payload import Payload
 from kie_core._reference import unresolved
 from kie_core._registry import Registry
-from kie_core._runner import Step
 from kie_core._sources import FileLike
 from kie_core._stats import ModelStats
+from kie_core._step import Step
 from kie_core._task import Task, named_in_errors, task_after_all
 from kie_core._upload import Upload
 from kie_core._wait import Schedule, wait_seconds

@@ -24,7 +24,7 @@ from kie_core._decisions import adopted, called_off, settled
 from kie_core._dispatch import V4, Dispatcher, load_dispatcher
 from kie_core._download_link import link_in, link_request
 from kie_core._drive import drive
-from kie_core._entry import KEPT_SECONDS, Entry, JobState
+from kie_core._entry import Entry, JobState
 from kie_core._errors import (
     BadHandle,
     KieError,
@@ -42,11 +42,12 @@ from kie_core._payload import Payload, payload_of
 from kie_core._question import asked
 from kie_core._reference import resolved, unresolved
 from kie_core._registry import Registry
-from kie_core._runner import Runner, Step
+from kie_core._runner import Runner
 from kie_core._secret import Secret
 from kie_core._shared_uploads import SharedUploads, bought_before
 from kie_core._sources import FileLike, Unusable, any_source, decided, shown_of, source_of
 from kie_core._stats import ModelStats, stats_of
+from kie_core._step import Step
 from kie_core._submit import Judged
 from kie_core._task import Task, named_in_errors, task_of
 from kie_core._upload import Upload
@@ -461,7 +462,7 @@ class Kie:
         self, runner: Runner, advance: Callable[[str], Awaitable[Step]], job_ids: Sequence[str], seconds: float
     ) -> dict[str, KieError]:
         return await drive(
-            runner.watcher, advance, job_ids, self._clock, seconds=seconds,
+            runner.reader.watcher, advance, job_ids, self._clock, seconds=seconds,
             per_second=self.settings.polls_per_second,
         )  # fmt: skip
 
@@ -640,9 +641,9 @@ class Kie:
             evidence resolves stay listed: ``await kie.jobs("unknown")``.
         """
         runner = await self._opened.with_ledger()
-        await runner.take_over()
-        await runner.look_into_callbacks()
-        await self._look_once_more(runner)
+        await runner.recovery.take_over()
+        await runner.recovery.look_into_callbacks()
+        await runner.recovery.look_once_more()
         running = await runner.ledger.find("running", account=runner.account)
         media: Media = "video" if any(entry.plan.media == "video" for entry in running) else "image"
         seconds = wait_seconds(wait_timeout, self.settings.wait_timeout, media)
@@ -650,16 +651,6 @@ class Kie:
         if out is not None:
             faults |= await self.save_all(out)
         return faults
-
-    async def _look_once_more(self, runner: Runner) -> None:
-        """Ask about jobs that nobody asks about any more, as long as Kie keeps what it made."""
-        for entry in await runner.ledger.find("expired", account=runner.account):
-            recent = self._clock.time() - (entry.finished_at or 0.0) < KEPT_SECONDS
-            if entry.may_return and recent:
-                try:
-                    await runner.ask(entry)
-                except KieError as error:
-                    log.warning("job %s: it is looked at later: %s", entry.id, error)
 
     async def save_all(self, out: str | Path) -> dict[str, KieError]:
         """Save the results of every job of this account that are not saved yet. Free.
@@ -834,7 +825,7 @@ class Kie:
             LedgerError: It could not be noted; Kie should try again.
         """
         runner = await self._opened.with_ledger()
-        runner.watcher.called = True
+        runner.reader.watcher.called = True
         noted = await runner.ledger.receive(runner.account, job_id, task_id, digest)
         if job_id is None:
             known = await runner.ledger.by_task(runner.account, task_id)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from kie_core._entry import Entry, WrongStep, abandoned, cancelled, not_submitted
-from kie_core._errors import NoKey, RecordMissing, WrongState
+from kie_core._errors import NoKey, RecordMissing, UnknownJob, WrongState
+from kie_core._ledger import Ledger, Move, Superseded
 from kie_core._runner import Runner
 from kie_core._submit import adopt
 
@@ -40,7 +41,7 @@ async def _check_adoption(runner: Runner, entry: Entry, task_id: str) -> None:
     if runner.settings.api_key is None:
         raise NoKey
     try:
-        ours = await runner.is_ours(entry, task_id, hinted=True)
+        ours = await runner.recovery.is_ours(entry, task_id, hinted=True)
     except RecordMissing as error:
         problem = f"Kie does not know task {task_id} ({error.reason}); nothing was changed"
         raise WrongState(entry.id, entry.state, problem) from error
@@ -56,7 +57,7 @@ async def settled(runner: Runner, entry: Entry, *, sent: bool) -> Entry:
         WrongState: It is not unknown.
     """
     try:
-        return await runner.decide(entry, abandoned if sent else not_submitted)
+        return await _decided(runner.ledger, entry, abandoned if sent else not_submitted)
     except WrongStep as error:
         entry = error.entry
         raise WrongState(entry.id, entry.state, "only an unknown job needs a decision; nothing changed") from None
@@ -69,7 +70,7 @@ async def called_off(runner: Runner, entry: Entry) -> Entry:
         WrongState: It was sent, may have been, or has ended.
     """
     try:
-        return await runner.decide(entry, lambda one, now: cancelled(one, "called off by hand", now))
+        return await _decided(runner.ledger, entry, lambda one, now: cancelled(one, "called off by hand", now))
     except WrongStep as error:
         entry = error.entry
         if entry.ended:
@@ -79,3 +80,20 @@ async def called_off(runner: Runner, entry: Entry) -> Entry:
         if entry.state == "unknown":
             problem = f"whether Kie took it is unknown, so it cannot be cancelled; decide: kie jobs resolve {entry.id}"
         raise WrongState(entry.id, entry.state, problem) from None
+
+
+async def _decided(ledger: Ledger, entry: Entry, move: Move) -> Entry:
+    """Write what a person decided, whatever else happens to the job meanwhile.
+
+    Raises:
+        WrongStep: The job does not allow it, or not any more.
+        UnknownJob: The ledger does not know it any more.
+    """
+    while True:
+        try:
+            return await ledger.change(entry, move)
+        except Superseded:
+            current = await ledger.get(entry.id)
+            if current is None:
+                raise UnknownJob(entry.id, ledger.database.place) from None
+            entry = current

@@ -11,7 +11,7 @@ from typing import ClassVar, Final
 import attrs
 
 from kie_core._errors import JobFailed, KieError, OverBudget
-from kie_core._runner import Step
+from kie_core._step import Step
 from kie_core._submit import uncut
 from kie_core._wait import Clock
 from kie_core._watch import Watch, Watcher

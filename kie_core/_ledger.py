@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import attrs
 
+from kie_core._booking import affordable, balance_of, book, open_scopes, reserve
 from kie_core._budget import Balance
 from kie_core._durations import Durations, Key, known, learn
 from kie_core._entry import (
@@ -24,14 +25,13 @@ from kie_core._entry import (
     submitting,
     waiting,
 )
-from kie_core._errors import JobKeyTaken, LedgerError, OverBudget, WrongState
+from kie_core._errors import JobKeyTaken, LedgerError, WrongState
 from kie_core._gates import (
     LONGEST_QUEUE,
     LOOK_SECONDS,
     SLOT_SECONDS,
     Gate,
     Signal,
-    close_gate,
     closed_gate,
     gate_of,
     heed,
@@ -162,7 +162,7 @@ class Ledger:
             made = yield INSERT, columns_of(fresh)
             if made:
                 yield from _event(fresh, fresh.state, "", self.owner, now)
-                yield from _open_scopes(fresh)
+                yield from open_scopes(fresh)
                 said.written.append(fresh)
                 return fresh
             rows = yield (
@@ -376,7 +376,7 @@ class Ledger:
             )
             if rows[0]["active"] >= most:
                 return attrs.evolve(entry, reason=f"{most} jobs of this account are running", not_before=now + 1.0)
-            yield from _affordable(entry)  # first: a cost beyond the limit has closed a gate, too
+            yield from affordable(entry)  # first: a cost beyond the limit has closed a gate, too
             closed = yield from closed_gate(entry, now)
             if closed is not None:
                 return attrs.evolve(entry, reason=reason_of(closed), not_before=look_again_at(closed, now))
@@ -421,8 +421,8 @@ class Ledger:
                     yield from _change(said, entry, waiting(entry, "another place in the queue"), "", self.owner, now)
                 )
             intent = submitting(entry, now)
-            yield from _reserve(intent)
-            return (yield from _change(said, entry, intent, "", self.owner, now, reserve=False))
+            yield from reserve(intent)
+            return (yield from _change(said, entry, intent, "", self.owner, now, booked=True))
 
         return await self._carried_out(work)
 
@@ -513,7 +513,7 @@ class Ledger:
 
         def work(_: float) -> Transaction[list[Balance]]:
             rows = yield "SELECT * FROM budget ORDER BY scope", {}
-            return [_balance_of(row) for row in rows]
+            return [balance_of(row) for row in rows]
 
         return await self.database.run(work, write=False)
 
@@ -530,7 +530,7 @@ class Ledger:
             )
             if rows:
                 yield "DELETE FROM gate WHERE name = :name", {"name": f"budget:{scope}"}
-            return _balance_of(rows[0]) if rows else None
+            return balance_of(rows[0]) if rows else None
 
         return await self.database.run(work)
 
@@ -637,15 +637,15 @@ def _select(where: str, values: Mapping[str, Any], *, strict: bool = False) -> T
 
 
 def _change(
-    said: Said, old: Entry, new: Entry, note: str, owner: str, now: float, *, reserve: bool = True
+    said: Said, old: Entry, new: Entry, note: str, owner: str, now: float, *, booked: bool = False
 ) -> Transaction[Entry]:
     written = attrs.evolve(new, revision=old.revision + 1)
     rows = yield UPDATE, {**changing_of(written), "was": old.revision}
     if not rows:
         raise Superseded(old.id)
     yield from _event(written, old.state, note or new.reason, owner, now)
-    if reserve and (new.reserved != old.reserved or new.spent != old.spent):
-        yield from _book(said, old, new, now)
+    if not booked and (new.reserved != old.reserved or new.spent != old.spent):
+        yield from book(said, old, new, now)
     yield from learn(old.state, new)
     why = note or new.reason
     said.say(logging.INFO, f"job {old.id}: {old.state} -> {new.state}{f' ({why})' if why else ''}")
@@ -664,7 +664,7 @@ def _asked_again(said: Said, known: Entry, entry: Entry, owner: str, now: float)
         asked = attrs.evolve(again, owner=None if again.kept else owner)
     if entry.inputs is not None and (known.inputs is None or known.inputs.body != entry.inputs.body):
         asked = attrs.evolve(asked, inputs=entry.inputs)  # they were forgotten, or its files lie elsewhere by now
-    yield from _open_scopes(asked)
+    yield from open_scopes(asked)
     if asked == known:
         return known
     asked = yield from _change(said, known, asked, "asked for again", owner, now)
@@ -690,89 +690,3 @@ def _event(entry: Entry, was: str, note: str, owner: str, now: float) -> Transac
             "reserved": entry.reserved, "spent": entry.spent, "note": printable(note),
         },
     )  # fmt: skip
-
-
-def _open_scopes(entry: Entry) -> Transaction[None]:
-    """Note what was last said of each scope; where nothing was said of a named one, what was said before holds."""
-    own = f"account:{entry.account}"
-    text = "INSERT INTO budget (scope, cap, spent, reserved) VALUES (:scope, CAST(:cap AS BIGINT), 0, 0)"
-    text += " ON CONFLICT (scope) DO UPDATE SET cap = "
-    for limit in sorted(entry.plan.limits, key=lambda limit: limit.scope):
-        said = "excluded.cap" if limit.scope == own else "coalesce(excluded.cap, budget.cap)"
-        yield text + said, {"scope": limit.scope, "cap": limit.cap}
-        if limit.scope != own:  # whose jobs say so themselves
-            yield (
-                "INSERT INTO booking (scope, job_id) VALUES (:scope, :job_id) ON CONFLICT DO NOTHING",
-                {"scope": limit.scope, "job_id": entry.id},
-            )
-
-
-def _balance_of(row: Mapping[str, Any]) -> Balance:
-    return Balance(row["scope"], row["cap"], row["spent"] - row["forgiven"], row["reserved"], row["reset_at"])
-
-
-def _lower(*caps: int | None) -> int | None:
-    """Return what holds for a job that was planned under one limit while another was said of the scope; None: none."""
-    return min((cap for cap in caps if cap is not None), default=None)
-
-
-def _balance(scope: str) -> Transaction[Balance]:
-    rows = yield "SELECT * FROM budget WHERE scope = :scope", {"scope": scope}
-    return _balance_of(rows[0]) if rows else Balance(scope, None, 0, 0)
-
-
-def _reserve(intent: Entry) -> Transaction[None]:
-    """Book the price on every scope, each in one conditional update, in one order for all processes."""
-    price, own = intent.reserved, f"account:{intent.account}"
-    for limit in sorted(intent.plan.limits, key=lambda limit: limit.scope):
-        if limit.scope == own and limit.cap is None:  # the settings of this client say nothing
-            yield (
-                "UPDATE budget SET reserved = reserved + :price WHERE scope = :scope",
-                {"price": price, "scope": limit.scope},
-            )
-            continue
-        rows = yield (
-            (
-                "UPDATE budget SET reserved = reserved + :price WHERE scope = :scope"
-                " AND (cap IS NULL OR spent - forgiven + reserved + CAST(:price AS BIGINT) <= cap)"
-                " AND (CAST(:cap AS BIGINT) IS NULL"
-                " OR spent - forgiven + reserved + CAST(:price AS BIGINT) <= CAST(:cap AS BIGINT)) RETURNING scope"
-            ),
-            {"price": price, "scope": limit.scope, "cap": limit.cap},
-        )
-        if not rows:
-            balance = yield from _balance(limit.scope)
-            cap = _lower(limit.cap, balance.cap)
-            raise OverBudget(intent.plan.model, limit.scope, price, cap or 0, balance.spent, balance.reserved)
-
-
-def _affordable(entry: Entry) -> Transaction[None]:
-    """Raise `OverBudget` where the price cannot be reserved anyway: else such jobs would take the turns of others."""
-    price, own = entry.plan.price or 0, f"account:{entry.account}"
-    for limit in entry.plan.limits:
-        if limit.scope == own and limit.cap is None:
-            continue
-        balance = yield from _balance(limit.scope)
-        cap = _lower(limit.cap, balance.cap)
-        if cap is not None and balance.spent + balance.reserved + price > cap:
-            raise OverBudget(entry.plan.model, limit.scope, price, cap, balance.spent, balance.reserved)
-
-
-def _book(said: Said, old: Entry, new: Entry, now: float) -> Transaction[None]:
-    for limit in sorted(new.plan.limits, key=lambda limit: limit.scope):
-        rows = yield (
-            (
-                "UPDATE budget SET reserved = reserved + :reserved, spent = spent + :spent,"
-                # what was spent before a reset and is taken back was not forgiven either
-                " forgiven = CASE WHEN forgiven > spent + CAST(:spent AS BIGINT) THEN spent + CAST(:spent AS BIGINT)"
-                " ELSE forgiven END WHERE scope = :scope"
-                " RETURNING *"
-            ),
-            {"reserved": new.reserved - old.reserved, "spent": new.spent - old.spent, "scope": limit.scope},
-        )
-        cap = rows[0]["cap"] if rows else None  # what was last said of the scope, not when the job was planned
-        booked = rows[0]["spent"] - rows[0]["forgiven"] + rows[0]["reserved"] if rows else 0
-        if cap is not None and booked > cap:
-            reason = f"{limit.scope} is over its limit: {booked / 100:.2f} of {cap / 100:.2f} RUB"
-            said.say(logging.ERROR, f"job {new.id}: {reason}; the gate is closed")
-            yield from close_gate(said, f"budget:{limit.scope}", "budget", reason, now, None)

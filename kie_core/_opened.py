@@ -156,8 +156,8 @@ class Opened:
             if self.runner is None:
                 runner = self._made(*open_database(self.settings.ledger, clock=self.clock.time))
                 try:
-                    await runner.take_over()
-                    runner.watcher.durations = await runner.ledger.durations()
+                    await runner.recovery.take_over()
+                    runner.reader.watcher.durations = await runner.ledger.durations()
                 except BaseException:
                     await runner.ledger.close()
                     raise
@@ -227,7 +227,7 @@ class Opened:
 
     async def _look_into_callbacks(self, runner: Runner, job_id: str | None) -> None:
         try:
-            await runner.look_into_callbacks(job_id)
+            await runner.recovery.look_into_callbacks(job_id)
         except Exception as error:  # nobody waits for this; it is done again
             log.warning("callbacks are looked into later: %s", error)
 
@@ -246,7 +246,7 @@ class Opened:
         while True:
             await asyncio.sleep(self.settings.lease / 3)
             try:
-                await runner.take_over()
+                await runner.recovery.take_over()
             except Exception as error:  # without signs of life this process would be taken for dead
                 log.warning("a sign of life could not be given: %s", error)
             if self.settings.callback_url is not None and (looking is None or looking.done()):
@@ -257,12 +257,12 @@ class Opened:
             runner = self.runner
         without, self._without_ledger = self._without_ledger, None
         if without is not None:
-            await without.watcher.close()
+            await without.reader.watcher.close()
             await without.ledger.close()
         if runner is None:
             return
         try:
-            await runner.watcher.close()
+            await runner.reader.watcher.close()
             await runner.buyer.answered()
             others = [*self._background, *([self._beating] if self._beating is not None else [])]
             for task in others:

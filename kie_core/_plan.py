@@ -42,6 +42,20 @@ class Planner:
     settings: Settings
     dispatcher: Dispatcher
 
+    def ours(self, entry: Entry) -> Entry:
+        """Return a job of this account.
+
+        Raises:
+            WrongState: It is another's: Kie would not know its task, and a create would be paid by the wrong one.
+        """
+        if entry.account != self.account:
+            problem = (
+                f"it belongs to account {entry.account}, and this key and address to {self.account}; use those that "
+                f"it was made with (after a change of the key: KIE_ACCOUNT={entry.account})"
+            )
+            raise WrongState(entry.id, entry.state, problem)
+        return entry
+
     def planned(
         self,
         job: Job,

@@ -75,8 +75,8 @@ async def resolved(runner: Runner, model: Model, inputs: Mapping[str, Any]) -> M
     if not missing and (not field.source.states or entry.state in field.source.states):
         return found
     try:
-        body = await runner.record(entry, entry.task_id)
-        outcome = runner.understood(entry, body)
+        body = await runner.reader.record(entry, entry.task_id)
+        outcome = runner.reader.understood(entry, body)
     except RecordMissing as error:
         raise _unfit(model, field, f"Kie does not know {text!r} as a task of {entry.plan.model}") from error
     except WrongState as error:

@@ -1,69 +1,34 @@
-"""Drive jobs, one step at a time: submit, ask, save. All that changes a job at Kie or in the ledger passes here."""
+"""Drive jobs, one step at a time: submit, ask, save. Which step it is, and whose turn, is decided here."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import logging
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
-from kie_core._answer import Accepted, Answer, task_named
+from kie_core._answer import Accepted
 from kie_core._budget import Budget
 from kie_core._config import Settings
-from kie_core._dispatch import Dispatcher, reading
-from kie_core._echo import proves
-from kie_core._entry import (
-    UNREADABLE_ANSWERS,
-    Entry,
-    Missing,
-    Plan,
-    Reading,
-    Unreadable,
-    WrongStep,
-    cancelled,
-    faded,
-    read,
-    saved,
-    waiting,
-)
-from kie_core._errors import (
-    KieError,
-    LedgerError,
-    Maintenance,
-    NoKey,
-    NotSent,
-    OverBudget,
-    PluginFailed,
-    RateLimited,
-    ReadFailed,
-    ReadRefused,
-    RecordMissing,
-    Refused,
-    SaveFailed,
-    SubmitUnknown,
-    UnknownJob,
-    WaitTimeout,
-    WrongState,
-)
+from kie_core._dispatch import Dispatcher
+from kie_core._entry import Entry, cancelled, faded, saved, waiting
+from kie_core._errors import KieError, LedgerError, NotSent, OverBudget, SaveFailed, UnknownJob
 from kie_core._gates import GATE_SECONDS
 from kie_core._http import Http
 from kie_core._job import Request
-from kie_core._ledger import Callback, Ledger, Move, Superseded
-from kie_core._outcome import Artifact, Outcome, record
+from kie_core._ledger import Ledger, Move, Superseded
+from kie_core._outcome import Artifact
 from kie_core._pace import Pace
 from kie_core._plan import Planner
-from kie_core._question import answered
-from kie_core._rows import can_be_kept
-from kie_core._spill import left_behind
-from kie_core._submit import HINT, Buyer, Judged, adopt, uncut
+from kie_core._reader import Reader
+from kie_core._recovery import Recovery
+from kie_core._step import HELD_SECONDS, Step, written
+from kie_core._submit import Buyer, Judged, uncut
 from kie_core._wait import Clock, Schedule
-from kie_core._watch import Watch, Watcher
 
 log = logging.getLogger("kie_core")
 
@@ -71,45 +36,16 @@ log = logging.getLogger("kie_core")
 NOT_SENT_TRIES: Final = 5
 #: So many jobs at once are sent for `advance`, however many are stepped: those that run are asked about meanwhile.
 SENDERS: Final = 24
-#: Seconds until a job that another process holds, or a closed gate, is looked at again.
-HELD_SECONDS: Final = 5.0
-#: The same, where a caller waits for it.
+#: Seconds until a job that another process holds is looked at again, where a caller waits for it.
 _SEEN_SECONDS: Final = 0.2
 #: No job is put back for longer, and no gate stays closed; a time beyond that says that the clock went back.
 _LONGEST_WAIT: Final = GATE_SECONDS[1]
 #: Seconds between two tries, whatever the ledger says.
 _SHORTEST_WAIT: Final = 0.05
-#: Letters of a word of Kie's that the log shows, and words in all.
-_LONGEST_WORD: Final = 200
-_MOST_WORDS: Final = 1000
 #: A caller is told of a wait that is longer.
 _LONG_WAIT: Final = 3.0
 #: So many jobs at once have their results saved by `advance`: a file host that drips does not hold up the others.
 SAVERS: Final = 8
-
-
-def still_running(outcome: Outcome) -> Outcome:
-    """Return what is told of a task that did not end: a success whose result Kie has yet to name is no end."""
-    if outcome.state != "succeeded":
-        return outcome
-    return attrs.evolve(outcome, state="running", remark="succeeded, but its result is not named yet")
-
-
-@attrs.frozen
-class Step:
-    """What one step made of a job.
-
-    Attributes:
-        entry: The job as it stands now.
-        outcome: What Kie said in this step; None: it was not asked, or did not tell.
-        wait: Seconds after which the next step makes sense; None: there is none.
-        problem: Why Kie's answer did not tell.
-    """
-
-    entry: Entry
-    outcome: Outcome | None = None
-    wait: float | None = None
-    problem: str = ""
 
 
 @attrs.define
@@ -124,6 +60,9 @@ class Runner:
         buyer: What sends creates.
         stem: The path beside which spill files lie; None: none.
         budgets: The client's: jobs that others put into the ledger are bought under its limits, too.
+        planner: What a job is made of.
+        reader: What asks Kie.
+        recovery: What takes up callbacks, and what dead processes left.
     """
 
     account: str
@@ -137,14 +76,11 @@ class Runner:
     stem: Path | None
     budgets: Sequence[Budget] = ()
     planner: Planner = attrs.field(init=False)
-    watcher: Watcher = attrs.field(init=False)
+    reader: Reader = attrs.field(init=False)
+    recovery: Recovery = attrs.field(init=False)
     _requests: dict[str, Request] = attrs.field(factory=dict)
     #: Jobs that are being sent from here, once for each who tries.
     _trying: list[str] = attrs.field(factory=list)
-    _strangers: set[str] = attrs.field(factory=set)
-    #: Words of Kie's that no page knows, each told once: of which model, and which word.
-    _told: set[tuple[str, str]] = attrs.field(factory=set)
-    _began: tuple[float, float] = attrs.field(init=False)
     _sending: asyncio.Semaphore = attrs.field(factory=lambda: asyncio.Semaphore(SENDERS))
     _saving: asyncio.Semaphore = attrs.field(factory=lambda: asyncio.Semaphore(SAVERS))
 
@@ -152,34 +88,13 @@ class Runner:
     def _planner(self) -> Planner:
         return Planner(self.account, self.settings, self.dispatcher)
 
-    @watcher.default
-    def _watcher(self) -> Watcher:
-        return Watcher(self.poll, self.clock, self.schedule, self.settings.polls_per_second)
+    @reader.default
+    def _reader(self) -> Reader:
+        return Reader(self.planner, self.ledger, self.http, self.schedule, self.clock, self.buyer.unwritten)
 
-    @_began.default
-    def _now(self) -> tuple[float, float]:
-        return self.clock.time(), self.clock.now()
-
-    def _patience(self) -> float:
-        """Return the time by which patience with Kie ends: that of the start, and what passed since by a clock that
-        nobody sets, and that stands still while the machine sleeps.
-        """
-        wall, steady = self._began
-        return wall + self.clock.now() - steady
-
-    def _ours(self, entry: Entry) -> Entry:
-        """Return a job of this account.
-
-        Raises:
-            WrongState: It is another's: Kie would not know its task, and a create would be paid by the wrong one.
-        """
-        if entry.account != self.account:
-            problem = (
-                f"it belongs to account {entry.account}, and this key and address to {self.account}; use those that "
-                f"it was made with (after a change of the key: KIE_ACCOUNT={entry.account})"
-            )
-            raise WrongState(entry.id, entry.state, problem)
-        return entry
+    @recovery.default
+    def _recovery(self) -> Recovery:
+        return Recovery(self.ledger, self.reader, self.buyer, self.stem)
 
     # --- steps ----------------------------------------------------------------------------
 
@@ -222,7 +137,7 @@ class Runner:
         """
         entry = await self.ledger.get(job_id)
         if entry is not None and entry.state == "queued":
-            return await self._advance_queued(self._ours(entry), end)
+            return await self._advance_queued(self.planner.ours(entry), end)
         return await self.read_on(job_id)
 
     async def read_on(self, job_id: str) -> Step:
@@ -236,7 +151,7 @@ class Runner:
         entry = await self.ledger.get(job_id)
         if entry is None:
             raise UnknownJob(job_id, self.ledger.database.place)
-        self._ours(entry)
+        self.planner.ours(entry)
         if entry.state == "queued":
             return Step(entry)
         if entry.state == "leased" and entry.owner == self.ledger.owner and entry.id not in self._trying:
@@ -245,7 +160,7 @@ class Runner:
         if entry.state in ("leased", "submitting"):
             return Step(entry, wait=HELD_SECONDS)
         if entry.state in ("unknown", "running"):
-            await self.look_into_callbacks(entry.id)
+            await self.recovery.look_into_callbacks(entry.id)
             entry = await self.ledger.get(job_id) or entry
         if entry.state == "running":
             return await self._ask_unless_quiet(entry)
@@ -257,10 +172,10 @@ class Runner:
         return Step(entry, entry.outcome)
 
     async def _ask_unless_quiet(self, entry: Entry) -> Step:
-        quiet = self.watcher.quiet()
+        quiet = self.reader.watcher.quiet()
         if quiet > 0 and entry.plan.kind != "sync":  # whose result is here already
             return Step(entry, wait=quiet)
-        step = await self.ask(entry)
+        step = await self.reader.ask(entry)
         if step.entry.unsaved and step.entry.plan.folder is not None:
             return attrs.evolve(step, wait=0.0)
         return step
@@ -317,9 +232,9 @@ class Runner:
             raise
         if moved.bought:
             self._requests.pop(entry.id, None)
-            self.watcher.tell(entry.id)
+            self.reader.watcher.tell(entry.id)
         if isinstance(judged, Accepted) and moved.task_id is not None:
-            self._observe("job_accepted", moved)
+            self.reader.observe("job_accepted", moved)
             moved = await self._understood_at_once(moved)
         return moved, judged, max(_SHORTEST_WAIT, moved.not_before - ahead - self.clock.time())
 
@@ -328,7 +243,7 @@ class Runner:
         if entry.plan.kind != "sync":
             return entry
         try:
-            return (await self.ask(entry)).entry
+            return (await self.reader.ask(entry)).entry
         except KieError as error:  # whoever waits for it, or resumes it, reads it again
             log.warning("job %s: its result is read later: %s", entry.id, error)
             return entry
@@ -412,331 +327,8 @@ class Runner:
                 pass
         return await self.ledger.get(entry.id) or entry, None, _SEEN_SECONDS
 
-    # --- reading --------------------------------------------------------------------------
-
-    async def record(self, entry: Entry, task_id: str) -> dict[str, Any]:
-        """Return Kie's record of a task, as it came.
-
-        Raises:
-            ReadFailed, ReadRefused, NoKey: There is none to be had now.
-            WrongState: The job belongs to another account, or its result is kept elsewhere.
-        """
-        self._ours(entry)
-        if entry.plan.kind == "sync":
-            return self._answer_of(entry)
-        return self._record_in(await self._answer(entry.plan, task_id), entry, task_id)
-
-    async def _answer(self, plan: Plan, task_id: str) -> Answer:
-        request = reading(plan.kind, plan.query, plan.task_param, task_id)
-        return await self.http.ask(request, seconds=self.settings.request_timeout)
-
-    def _record_in(self, answer: Answer, entry: Entry, task_id: str) -> dict[str, Any]:
-        try:
-            body = answered(answer)
-        except (RateLimited, Maintenance) as error:
-            self.watcher.hush(error.retry_after or 0.0)
-            raise ReadFailed(f"{error.message or 'no message'} (code {error.code})") from error
-        except Refused as error:
-            raise ReadRefused(entry.handle(task_id), error.code, error.message) from error
-        if entry.plan.kind == "task" and task_named(body) not in (None, task_id):
-            # An answer too many, on a connection or in front of one: what comes next there is not ours either.
-            self.http.distrust()
-            raise ReadFailed(f"the record of another task came, {task_named(body)!r}")
-        return body
-
-    def _answer_of(self, entry: Entry) -> dict[str, Any]:
-        """Return the answer to the create of a ``sync`` job: nobody else has its result, and nobody is asked."""
-        spilt = self.buyer.unwritten.get(entry.id)
-        text = entry.record if entry.record is not None or spilt is None else spilt.record
-        if text is None:
-            problem = "its result came with the answer to its create, and is only in the ledger where it was bought"
-            raise WrongState(entry.id, entry.state, problem)
-        answer: dict[str, Any] = json.loads(text)
-        return answer
-
-    async def look(self, entry: Entry) -> Outcome:
-        """Ask once what the task of *entry* is.
-
-        Raises:
-            RecordMissing, ReadFailed, ReadRefused, PluginFailed, NoKey: It cannot be said now.
-        """
-        assert entry.task_id is not None
-        return self.understood(entry, await self.record(entry, entry.task_id))
-
-    def understood(self, entry: Entry, body: dict[str, Any]) -> Outcome:
-        """Say what Kie's record of the task of *entry* means. Raises what `look` raises."""
-        try:
-            outcome = self.dispatcher.outcome(self.planner.job_of(entry), body)
-        except PluginFailed as error:
-            raise attrs.evolve(error, handle=entry.handle()) from error.__cause__
-        except (ReadFailed, NoKey):
-            raise
-        except KieError as error:  # what else a hook raises says nothing about this task
-            raise PluginFailed(entry.plan.category, "parse_result", str(error), entry.handle()) from error
-        if outcome.finished and not can_be_kept(attrs.evolve(entry, outcome=outcome)):
-            raise PluginFailed(
-                entry.plan.category, "parse_result", "gave an outcome that cannot be kept", entry.handle()
-            )
-        return outcome
-
-    async def ask(self, entry: Entry, watch: Watch | None = None) -> Step:
-        """Ask once and judge the answer; what tells nothing is no error. Who waits by *watch* says when to ask again.
-
-        Raises:
-            ReadRefused: The account cannot read.
-            PluginFailed: The plugin could not read several answers in a row.
-        """
-        try:
-            seen: Outcome | KieError = await self.look(entry)
-        except (RecordMissing, ReadFailed, PluginFailed) as error:
-            seen = error
-        return await self._weighed(entry, seen, watch)
-
-    async def poll(self, watch: Watch) -> Step | None:
-        """Do what `ask` does for a job that is watched; None: it goes on as before. Raises what `ask` raises.
-
-        An answer to the letter as the last one, which said that it still runs, is not even decoded, and needs no
-        ledger.
-        """
-        if watch.news or watch.plan.kind == "sync":
-            watch.news = False
-            entry = await self._watched(watch)
-            if entry.state != "running":
-                return Step(entry, entry.outcome, None if entry.ended or entry.state == "unknown" else HELD_SECONDS)
-            if entry.plan.kind == "sync":
-                return await self.ask(entry, watch)
-        answer: Answer | None = None
-        try:
-            answer = await self._answer(watch.plan, watch.task_id)
-            if hash(answer.content) == watch.told and self._is_early(watch):
-                return None
-            entry = await self._watched(watch)
-            seen: Outcome | KieError = self.understood(entry, self._record_in(answer, entry, watch.task_id))
-        except (RecordMissing, ReadFailed, PluginFailed) as error:
-            seen, entry = error, await self._watched(watch)
-        step = await self._weighed(entry, seen, watch)
-        runs = isinstance(seen, Outcome) and not seen.finished and step.wait is not None and step.entry == entry
-        watch.told = hash(answer.content) if answer is not None and runs else None
-        if watch.entry is not None:
-            watch.entry = step.entry
-        return step
-
-    def _is_early(self, watch: Watch) -> bool:
-        return min(self.clock.time(), self._patience()) < watch.submitted_at + watch.plan.seconds
-
-    async def _watched(self, watch: Watch) -> Entry:
-        entry = watch.entry or await self.ledger.get(watch.job_id)
-        if entry is None:
-            raise UnknownJob(watch.job_id, self.ledger.database.place)
-        return entry
-
-    async def _weighed(self, entry: Entry, seen: Outcome | KieError, watch: Watch | None) -> Step:
-        """Judge what one question gave: an outcome, or why there is none."""
-        outcome = seen if isinstance(seen, Outcome) else None
-        problem = None if isinstance(seen, Outcome) else seen
-        reading: Reading = outcome
-        if isinstance(problem, RecordMissing):
-            reading = Missing(problem.reason)
-        elif isinstance(problem, PluginFailed):
-            reading = Unreadable(problem.reason)
-        if outcome is not None and outcome.remark is not None:
-            self._name(entry, outcome.remark)
-        moved = await self.judged(entry, reading)
-        if problem is not None:
-            log.warning("%s: asking again: %s", entry.handle(), problem)
-            if isinstance(problem, PluginFailed) and moved.unreadable >= UNREADABLE_ANSWERS:
-                raise problem
-        if moved.ended:
-            return Step(moved, moved.outcome)
-        if outcome is not None:
-            outcome = still_running(outcome)
-            if outcome.state == "needs_input":  # only a person can go on; asking does not help
-                return Step(moved, outcome, problem=outcome.remark or "it waits for a person")
-        schedules = () if watch is None else watch.schedules  # of all who wait by now
-        wait = self.watcher.wait_for(moved.plan, moved.submitted_at, schedules)
-        return Step(moved, outcome, wait, str(problem or ""))
-
-    def _name(self, entry: Entry, remark: str) -> None:
-        word = (entry.plan.model, remark[:_LONGEST_WORD])
-        if word not in self._told and len(self._told) < _MOST_WORDS:
-            self._told.add(word)
-            log.warning("%s: %s", entry.handle(), word[1])
-
-    async def judged(self, entry: Entry, reading: Reading) -> Entry:
-        """Write down what an answer changes; an answer that changes nothing touches no ledger."""
-        patience = self._patience()
-        moved = read(entry, reading, self.clock.time(), patience)
-        if moved == entry:
-            if isinstance(reading, Outcome) and reading.finished and reading.state != entry.state and entry.revision:
-                await self.ledger.note(entry, f"Kie now says {reading.state}")
-            return entry
-        written, ours = await self._move(entry, lambda one, now: read(one, reading, now, patience))
-        if written.ended and not entry.ended:
-            self.watcher.tell(entry.id)
-        if ours:
-            self.watcher.learn(entry.state, written)
-        if ours and written.ended and written.outcome is not None and written.state != entry.state:
-            if written.state == "expired":
-                log.error("job %s: %s", entry.id, written.reason)
-            self._observe("job_finished", written, outcome=written.outcome)
-        return written
-
-    def _observe(self, hook: str, entry: Entry, **more: Any) -> None:
-        self.dispatcher.plugins.observe(hook, job=self.planner.job_of(entry), task_id=entry.task_id, **more)
-
-    async def decide(self, entry: Entry, move: Move) -> Entry:
-        """Write what a person decided, whatever else happens to the job meanwhile.
-
-        Raises:
-            WrongStep: The job does not allow it, or not any more.
-            UnknownJob: The ledger does not know it any more.
-        """
-        while True:
-            try:
-                return await self.ledger.change(entry, move)
-            except Superseded:
-                current = await self.ledger.get(entry.id)
-                if current is None:
-                    raise UnknownJob(entry.id, self.ledger.database.place) from None
-                entry = current
-
     async def _write(self, entry: Entry, move: Move) -> Entry:
-        return (await self._move(entry, move))[0]
-
-    async def _move(self, entry: Entry, move: Move) -> tuple[Entry, bool]:
-        """Write a step, and tell whether it was ours; if somebody else was first, return what the job became."""
-        if not entry.revision:  # known from a handle only, kept nowhere
-            return move(entry, self.clock.time()), True
-        for _ in range(10):
-            try:
-                moved = await self.ledger.change(entry, move)
-            except Superseded:
-                entry = await self.ledger.get(entry.id) or entry
-            except WrongStep:
-                return entry, False
-            else:
-                return moved, moved != entry
-        raise LedgerError(self.ledger.database.place, f"job {entry.id} changes all the time", "try again", "busy")
-
-    async def follow(
-        self, entry: Entry, seconds: float, *, at_once: bool, schedule: Schedule | Pace | None = None
-    ) -> AsyncIterator[Step]:
-        """Ask until the job ends; yield every step whose outcome differs from the one before.
-
-        Raises:
-            WaitTimeout: The time is up; the task goes on.
-            SubmitUnknown: It is unknown whether there is a task.
-            ReadRefused, PluginFailed: As for `ask`.
-            LedgerError: What Kie said could not be written down; the task goes on.
-            ClientClosed: The client was closed meanwhile; the task goes on.
-        """
-        if entry.may_return:  # nobody asks about it any more: Kie may have made it all the same
-            entry = (await self.ask(entry)).entry
-        if entry.ended:
-            yield Step(entry, entry.outcome)
-            return
-        handle, last, problem = self._ours(entry).handle(), None, "unanswered"
-        if entry.state == "unknown":
-            raise SubmitUnknown(handle, entry.reason)
-        first = 0.0 if at_once or entry.plan.kind == "sync" else None
-        async with contextlib.aclosing(self.watcher.steps(entry, seconds, first, schedule)) as steps:
-            async for step in steps:
-                if step.entry.state == "unknown":
-                    raise SubmitUnknown(handle, step.entry.reason)
-                if step.problem:
-                    problem = f"unanswered ({step.problem})"
-                if step.entry.ended or (step.outcome is not None and step.outcome != last):
-                    last = step.outcome
-                    yield step
-                if step.wait is None:
-                    return
-        raise WaitTimeout(handle, seconds, last.state if last is not None else problem)
-
-    # --- callbacks and recovery -----------------------------------------------------------
-
-    async def look_into_callbacks(self, job_id: str | None = None) -> None:
-        """Look into the callbacks that wait, of one job or of all, and take up again what may simply be asked again."""
-        for lost in await self._askable(job_id):
-            await adopt(self.ledger, lost, lost.plan.asks, "its call is asked again")
-        for callback in await self.ledger.callbacks(self.account, job_id):
-            entry = await self.ledger.get(callback.job_id)
-            if entry is None or (entry.state == "submitting" and callback.digest != HINT):
-                continue  # its own answer is on the way, and names the task
-            try:
-                await self._look_into(entry, callback)
-            except (ReadFailed, ReadRefused, PluginFailed, NoKey) as error:
-                log.warning("job %s: a callback is looked into later: %s", callback.job_id, error)
-
-    async def _askable(self, job_id: str | None) -> list[Entry]:
-        """Return the ``derived`` jobs that were sent, and of whose answer nobody knows."""
-        if job_id is None:
-            found = await self.ledger.find("unknown", account=self.account)
-        else:
-            one = await self.ledger.get(job_id)
-            found = [] if one is None else [one]
-        return [entry for entry in found if entry.state == "unknown" and entry.plan.kind == "derived"]
-
-    async def is_ours(self, entry: Entry, task_id: str, *, hinted: bool) -> bool:
-        """Tell whether a task was made by this job, by Kie's own record of it. Free.
-
-        Args:
-            entry: The job.
-            task_id: Of the task that somebody says is the job's.
-            hinted: A record that does not tell whose it is suffices: the id stood in the answer to this very
-                create, or a person read it in Kie's logs.
-
-        Raises:
-            ReadFailed, ReadRefused: It cannot be told now.
-        """
-        body = await self.record(entry, task_id)
-        record(body)
-        ours = proves(entry, body, self.planner.marks_of(entry))
-        if ours is None and not hinted:
-            raise ReadFailed(f"the record of task {task_id} does not tell whose it is")
-        return ours is not False
-
-    async def _look_into(self, entry: Entry, callback: Callback) -> None:
-        note = ""
-        if entry.task_id is None:
-            if await self.is_ours(entry, callback.task_id, hinted=callback.digest == HINT):
-                entry = await adopt(self.ledger, entry, callback.task_id, "a callback named its task")
-                if entry.task_id == callback.task_id:
-                    self._observe("job_accepted", entry)
-                elif entry.task_id is None:
-                    note = f"a callback named task {callback.task_id}, which another job has"
-            else:
-                note = f"a callback named task {callback.task_id}, whose record is not of this job"
-        elif entry.task_id != callback.task_id:
-            note = f"a callback named a second task: {callback.task_id}"
-        if note:
-            log.critical("job %s: %s", entry.id, note)
-        if entry.task_id == callback.task_id:
-            await self.ask(entry)
-        await self.ledger.handled(self.account, callback, note)
-        self.watcher.tell(entry.id)
-
-    async def take_over(self) -> None:
-        """Give a sign of life, take over from dead processes, and read what they could not write."""
-        await self.ledger.beat()
-        await self.buyer.write_again()
-        if self.stem is None:
-            return
-        for path, spilt in left_behind(self.stem):
-            strangers = False
-            for one in spilt:
-                entry = await self.ledger.get(one.job_id)
-                if entry is None:
-                    strangers = True
-                    if one.job_id not in self._strangers:
-                        self._strangers.add(one.job_id)
-                        problem = "job %s, which the ledger does not know, is task %s: %s"
-                        log.critical(problem, one.job_id, one.task_id, path)
-                elif entry.task_id != one.task_id:
-                    log.warning("job %s: its task id was in %s", one.job_id, path.name)
-                    await adopt(self.ledger, entry, one.task_id, "from the spill file", record=one.record)
-            if not strangers and path.name.rpartition("-")[2] not in await self.ledger.living():
-                with contextlib.suppress(OSError):
-                    path.unlink(missing_ok=True)
+        return (await written(self.ledger, self.clock, entry, move))[0]
 
     # --- saving ---------------------------------------------------------------------------
 
@@ -749,14 +341,14 @@ class Runner:
         from kie_core._files import save_all
 
         if entry.outcome is None or not entry.outcome.artifacts:
-            entry = (await self.ask(entry)).entry
+            entry = (await self.reader.ask(entry)).entry
         if entry.outcome is None or not entry.outcome.artifacts:
             problem = "Kie says that the task succeeded, but names no result yet"
             raise SaveFailed(entry.handle(), "the result", problem)
         shown = entry
 
         async def fresh() -> Sequence[Artifact]:
-            return (await self.look(shown)).artifacts
+            return (await self.reader.look(shown)).artifacts
 
         try:
             files = await save_all(

@@ -25,7 +25,8 @@ from kie_core._job import Job
 from kie_core._opened import Opened
 from kie_core._outcome import Outcome
 from kie_core._pace import Pace
-from kie_core._runner import Runner, still_running
+from kie_core._runner import Runner
+from kie_core._step import still_running
 from kie_core._submit import Judged
 from kie_core._wait import Schedule, wait_seconds
 
@@ -99,7 +100,7 @@ class Task:
                 if entry.outcome is not None:
                     return entry.outcome
                 raise JobFailed(self.handle, entry.state, None, entry.reason)
-            return await self._judged(runner, entry, await runner.look(entry))
+            return await self._judged(runner, entry, await runner.reader.look(entry))
 
     async def record(self) -> dict[str, Any]:
         """Ask once and return Kie's whole answer as it came, for what an `Outcome` has no place for. Free.
@@ -113,12 +114,12 @@ class Task:
             runner, entry = await self._found()
             if entry.task_id is None:
                 raise WrongState(entry.id, entry.state, "Kie has no record of it")
-            body = await runner.record(entry, entry.task_id)
-            await self._judged(runner, entry, runner.understood(entry, body))
+            body = await runner.reader.record(entry, entry.task_id)
+            await self._judged(runner, entry, runner.reader.understood(entry, body))
             return body
 
     async def _judged(self, runner: Runner, entry: Entry, outcome: Outcome) -> Outcome:
-        self._entry = entry = await runner.judged(entry, outcome)
+        self._entry = entry = await runner.reader.judged(entry, outcome)
         if entry.ended and entry.outcome is not None:
             outcome = entry.outcome  # the first end counts, whatever comes later
         elif not entry.ended:
@@ -148,7 +149,7 @@ class Task:
         seconds = wait_seconds(wait_timeout, self._opened.settings.wait_timeout, self.job.model.media)
         with self._named():
             runner, entry = await self._found()
-            async for step in runner.follow(entry, seconds, at_once=not self._fresh, schedule=schedule):
+            async for step in runner.reader.follow(entry, seconds, at_once=not self._fresh, schedule=schedule):
                 self._entry = step.entry
                 if step.outcome is not None:
                     self._seen(step.outcome)
@@ -184,7 +185,7 @@ class Task:
         runner, entry = self._opened.runner, self._entry
         if runner is None or entry is None or entry.ended or entry.submitted_at is None:
             return None
-        return runner.watcher.remaining(entry.plan, entry.submitted_at)
+        return runner.reader.watcher.remaining(entry.plan, entry.submitted_at)
 
     async def save(self, folder: str | Path | None = None) -> list[Path]:
         """Save every artifact and return the paths, in the order of the artifacts. Waits first if need be. Free.
@@ -238,7 +239,7 @@ class Task:
         if entry is None or entry.revision:
             entry = await runner.ledger.get(self.job.id) or entry
         if entry is not None and entry.state == "unknown":
-            await runner.look_into_callbacks(entry.id)
+            await runner.recovery.look_into_callbacks(entry.id)
             entry = await runner.ledger.get(entry.id) or entry
         if entry is None or (entry.task_id is None and self.id is not None):
             if self.id is None:

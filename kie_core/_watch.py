@@ -20,7 +20,7 @@ from kie_core._scheduler import Scheduler
 from kie_core._wait import Clock, Schedule
 
 if TYPE_CHECKING:
-    from kie_core._runner import Step
+    from kie_core._step import Step
 
 #: With more jobs than this a question costs more than it gains.
 _CROWD: Final = 1000

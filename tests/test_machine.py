@@ -328,7 +328,7 @@ class Machine(RuleBasedStateMachine):
         async def started():
             self.started += 1
             self.processes[self.started] = Process(self, self.started)
-            await self.processes[self.started].runner.take_over()
+            await self.processes[self.started].runner.recovery.take_over()
 
         self.do(started())
 
@@ -360,7 +360,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(pick=PICK)
     def beat(self, pick):
-        self.do(self.process(pick).runner.take_over())
+        self.do(self.process(pick).runner.recovery.take_over())
 
     @rule(pick=PICK, count=st.integers(1, 5))
     def disk_full(self, pick, count):
@@ -484,7 +484,7 @@ class Machine(RuleBasedStateMachine):
         async def delivered():
             runner = process.runner
             if await runner.ledger.receive(runner.account, job, task, digest) != "unknown":
-                await runner.look_into_callbacks(job)
+                await runner.recovery.look_into_callbacks(job)
 
         self.do(delivered())
 
@@ -661,7 +661,7 @@ def test_a_process_that_slept_while_it_put_a_job_back_does_not_put_back_what_ano
     sleeper.steps_left = 1
     machine.do(sleeper.runner._released(lease.id, "its caller was cancelled"))
     machine.time_passes(seconds=70.0)
-    machine.do(other.runner.take_over())
+    machine.do(other.runner.recovery.take_over())
     machine.do(other.runner.advance("job-0"))
     assert machine.entry("job-0").state == "submitting"
 
@@ -708,7 +708,7 @@ def test_what_the_ledger_did_not_take_is_booked_once_when_it_does(machine, fate,
     assert machine.entry("job-0").state == "submitting"
     machine.the_books_are_true()
 
-    machine.do(process.runner.take_over())
+    machine.do(process.runner.recovery.take_over())
 
     assert machine.entry("job-0").state == state
     machine.the_books_are_true()

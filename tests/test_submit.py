@@ -86,7 +86,7 @@ async def test_an_intent_of_which_nobody_knows_whether_it_was_written_is_taken_b
             entry = await runner.ledger.add(runner.planner.planned(kie.job(MODEL, INPUTS), kept=True))
             with pytest.raises(LedgerError):
                 await runner._try(entry, runner._request_of(entry))
-        await runner.take_over()
+        await runner.recovery.take_over()
         await kie.drive(entry.id)
 
         assert (await kie.entry(entry.id)).state == "succeeded"

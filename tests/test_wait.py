@@ -93,7 +93,7 @@ async def collected(answers, seconds=600.0, clock=None):
         id="job1", account="a", plan=PLAN, inputs=None, fingerprint="", state="running", task_id="t1",
         submitted_at=clock.time(),
     )  # fmt: skip
-    steps = [step async for step in runner.follow(entry, seconds, at_once=False)]
+    steps = [step async for step in runner.reader.follow(entry, seconds, at_once=False)]
     return [attrs.evolve(step.outcome, artifacts=()) if step.outcome.finished else step.outcome for step in steps]
 
 

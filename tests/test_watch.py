@@ -12,8 +12,8 @@ import pytest
 from kie_core import ClientClosed, Clock, Pace, ReadFailed, ReadRefused, Schedule, WaitTimeout
 from kie_core._drive import drive
 from kie_core._pace import CALLED, CROWDED, USUAL
-from kie_core._runner import Step
 from kie_core._scheduler import CREW
+from kie_core._step import Step
 from kie_core._wait import WAIT_SECONDS
 from kie_core._watch import Watcher
 
@@ -150,7 +150,7 @@ async def test_with_the_last_who_waits_the_questions_end(fake):
         await asyncio.sleep(0.2)
 
         assert asked(fake) == seen
-        assert kie._opened.runner.watcher._watches == {}
+        assert kie._opened.runner.reader.watcher._watches == {}
 
 
 @pytest.mark.parametrize("seconds", [3600.0, math.inf])
@@ -160,7 +160,7 @@ async def test_news_of_another_part_of_the_program_end_the_wait(fake, seconds):
     async with fake.client(schedule=Schedule(first=seconds, longest=seconds)) as kie:
         task = await kie.submit(MODEL, INPUTS)
         waiting = asyncio.create_task(task.wait())
-        await until(lambda: kie._opened.runner.watcher._watches)
+        await until(lambda: kie._opened.runner.reader.watcher._watches)
         fake.queries = [{"state": "succeeded"}]
         await (await kie.task(task.job.id)).status()
 
@@ -220,7 +220,7 @@ async def test_who_begins_to_wait_when_the_client_was_closed_is_told(fake):
         entry, runner = await kie.entry(task.job.id), kie._opened.runner
 
     with pytest.raises(ClientClosed, match=task.handle):
-        await asyncio.wait_for(anext(runner.follow(entry, math.inf, at_once=True)), 10)
+        await asyncio.wait_for(anext(runner.reader.follow(entry, math.inf, at_once=True)), 10)
     with pytest.raises(RuntimeError, match="the client was closed"):
         await asyncio.wait_for(kie._driven(runner, runner.read_on, [entry.id], math.inf), 10)
 
@@ -231,7 +231,7 @@ async def test_many_jobs_that_run_are_no_task_each(fake):
     async with fake.client(concurrency=1000, schedule=Schedule(first=600.0, longest=600.0)) as kie:
         jobs = [(await kie.submit(MODEL, INPUTS)).job.id for _ in range(200)]
         driving = asyncio.create_task(kie.drive(*jobs))
-        await until(lambda: len(kie._opened.runner.watcher._watches) == len(jobs))
+        await until(lambda: len(kie._opened.runner.reader.watcher._watches) == len(jobs))
         crew = [task for task in asyncio.all_tasks() if "Scheduler" in task.get_coro().__qualname__]
 
         assert len(crew) <= CREW < len(jobs)
@@ -258,11 +258,11 @@ async def test_all_questions_together_stay_within_the_budget(fake):
         task = await kie.submit(MODEL, INPUTS)
         runner = await kie._opened.with_ledger()
         plan = (await kie.entry(task.job.id)).plan
-        assert runner.watcher.wait_for(plan, 1_700_000_000.0) == 1
+        assert runner.reader.watcher.wait_for(plan, 1_700_000_000.0) == 1
 
-        runner.watcher._watches = dict.fromkeys(map(str, range(500)))
-        assert runner.watcher.wait_for(plan, 1_700_000_000.0) == 50
-        runner.watcher._watches = {}
+        runner.reader.watcher._watches = dict.fromkeys(map(str, range(500)))
+        assert runner.reader.watcher.wait_for(plan, 1_700_000_000.0) == 50
+        runner.reader.watcher._watches = {}
 
 
 async def test_a_crowd_is_asked_less_often_and_one_that_kie_calls_less_still(fake):
@@ -366,15 +366,15 @@ async def test_what_was_learned_is_there_at_the_next_start(fake, tmp_path):
     async with fake.client(ledger=place, schedule=Pace()) as kie:
         task = await kie.submit(MODEL, INPUTS)
         plan = (await kie.entry(task.job.id)).plan
-        first = kie._opened.runner.watcher.remaining(plan, time.time())
+        first = kie._opened.runner.reader.watcher.remaining(plan, time.time())
         for _ in range(6):
             entry = await kie.entry((await kie.submit(MODEL, INPUTS)).job.id)
-            await kie._opened.runner.judged(entry, _succeeded(8.0))
-        learned = kie._opened.runner.watcher.remaining(plan, time.time())
+            await kie._opened.runner.reader.judged(entry, _succeeded(8.0))
+        learned = kie._opened.runner.reader.watcher.remaining(plan, time.time())
     async with fake.client(ledger=place, schedule=Pace()) as kie:
         runner = await kie._opened.with_ledger()
 
-        assert runner.watcher.remaining(plan, time.time()) == pytest.approx(learned, rel=0.01)
+        assert runner.reader.watcher.remaining(plan, time.time()) == pytest.approx(learned, rel=0.01)
     assert 7 < learned < 16 < first
 
 
