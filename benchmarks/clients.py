@@ -267,7 +267,7 @@ WITH_AIOHTTP: Final[dict[str, Any]] = {"http_library": "aiohttp"}
 
 def handle_of(task_id: str) -> str:
     """Return the handle by which a client reads a task that its ledger does not know."""
-    from kie_core._job import Handle  # written by hand, it would be a copy of the format
+    from kie_core._jobs.job import Handle  # written by hand, it would be a copy of the format
 
     return Handle(f"j{task_id}", MODEL, "jobs", task_id).text
 
@@ -346,8 +346,8 @@ async def ours_with_file(url: str) -> AsyncIterator[Calls]:
 async def our_transport(url: str) -> AsyncIterator[Calls]:
     """What `Kie` asks with, and nothing above it."""
     from kie_core import __version__
-    from kie_core._http import Http
-    from kie_core._job import JOBS_QUERY, Request
+    from kie_core._jobs.job import JOBS_QUERY, Request
+    from kie_core._network.http import Http
     from kie_core._secret import Secret
 
     http = Http(url, Secret(KEY), version=__version__)
@@ -384,5 +384,5 @@ CLIENTS: Final = {
     OUR_STATUS: Client(our_status, ("kie_market",)),
     OURS_FILE: Client(ours_with_file, ("kie_market",)),
     OUR_TRANSPORT: Client(our_transport),
-    OURS_AIOHTTP: Client(ours_aiohttp, ("kie_market", "httpx_aiohttp", "kie_core._aiohttp")),
+    OURS_AIOHTTP: Client(ours_aiohttp, ("kie_market", "httpx_aiohttp", "kie_core._network.aiohttp")),
 }

@@ -59,10 +59,10 @@ def answer(run: Run) -> Answer:
 def measure(case: str, seconds: float) -> dict[str, float]:
     """Measure one model, in this process: every part for so many seconds in all, in short turns."""
     from kie_core import Kie
-    from kie_core._answer import Answer as Received
-    from kie_core._answer import body_of, verdict
-    from kie_core._job import JOBS_QUERY
-    from kie_core._plan import Planner, account_of
+    from kie_core._jobs.answer import Answer as Received
+    from kie_core._jobs.answer import body_of, verdict
+    from kie_core._jobs.job import JOBS_QUERY
+    from kie_core._running.plan import Planner, account_of
 
     kie = Kie(KEY, base_url="http://127.0.0.1:9", ledger="memory:")
     dispatcher, inputs = kie.dispatcher, MODELS[case][1]

@@ -135,7 +135,7 @@ def _listed(times: Sequence[float]) -> After:
 def ours(media: str) -> Schedules:
     """The project's own schedule, as a client has it that was installed today: all that it learns, it learns here."""
     from kie_core import Pace
-    from kie_core._durations import Durations, curve_of, key_of
+    from kie_core._ledger.durations import Durations, curve_of, key_of
 
     known: dict[tuple[str, str], Durations] = {}
 

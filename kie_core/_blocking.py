@@ -16,27 +16,27 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from kie_core._budget import Balance
-from kie_core._catalogue import Catalogue
+from kie_core._catalogue.catalogue import Catalogue
 from kie_core._client import Kie, as_decided, opened_by
 from kie_core._config import Settings
-from kie_core._dispatch import Dispatcher
-from kie_core._entry import Entry, JobState
+from kie_core._dispatch.dispatcher import Dispatcher
+from kie_core._dispatch.reference import unresolved
 from kie_core._errors import ClientClosed, KieError, SubmitUnknown
-from kie_core._gates import Gate
-from kie_core._job import Job
-from kie_core._ledger import Event
-from kie_core._model import Model
+from kie_core._files.local import FileLike
+from kie_core._files.upload import Upload
+from kie_core._jobs.job import Job
+from kie_core._jobs.outcome import Outcome
+from kie_core._ledger.entry import Entry, JobState
+from kie_core._ledger.gates import Gate
+from kie_core._ledger.ledger import Event
+from kie_core._ledger.stats import ModelStats
+from kie_core._models.model import Model
+from kie_core._models.registry import Registry
 from kie_core._opened import Opened
-from kie_core._outcome import Outcome
 from kie_core._pace import Pace
 from kie_core._payload import Payload
-from kie_core._reference import unresolved
-from kie_core._registry import Registry
-from kie_core._sources import FileLike
-from kie_core._stats import ModelStats
-from kie_core._step import Step
+from kie_core._running.step import Step
 from kie_core._task import Task, named_in_errors, task_after_all
-from kie_core._upload import Upload
 from kie_core._wait import Schedule, wait_seconds
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 import attrs
 
 if TYPE_CHECKING:
-    from kie_core._entry import Entry
+    from kie_core._ledger.entry import Entry
 
 #: Roubles; every database holds a few times as many kopecks.
 _MOST: Final = 10**15

@@ -14,17 +14,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
-from kie_core._answer import code_of, message_of
 from kie_core._budget import Balance, Budget
-from kie_core._callback import token_fits
-from kie_core._catalogue import LIST, PAUSE, Catalogue, catalogue_of
-from kie_core._catalogue_file import catalogue_path, keep, kept
+from kie_core._catalogue.catalogue import LIST, PAUSE, Catalogue, catalogue_of
+from kie_core._catalogue.catalogue_file import catalogue_path, keep, kept
 from kie_core._config import Settings, given_settings
-from kie_core._decisions import adopted, called_off, settled
-from kie_core._dispatch import V4, Dispatcher, load_dispatcher
-from kie_core._download_link import link_in, link_request
-from kie_core._drive import drive
-from kie_core._entry import Entry, JobState
+from kie_core._dispatch.dispatcher import V4, Dispatcher, load_dispatcher
+from kie_core._dispatch.reference import resolved, unresolved
 from kie_core._errors import (
     BadHandle,
     KieError,
@@ -32,26 +27,31 @@ from kie_core._errors import (
     UnknownJob,
     UploadFailed,
 )
-from kie_core._gates import Gate
-from kie_core._job import Handle, Job, Request
-from kie_core._ledger import Event
-from kie_core._model import Media, Model
+from kie_core._files.local import FileLike, Unusable, any_source, decided, shown_of, source_of
+from kie_core._files.upload import Upload
+from kie_core._files.uploads import OnProgress
+from kie_core._jobs.answer import code_of, message_of
+from kie_core._jobs.callback import token_fits
+from kie_core._jobs.job import Handle, Job, Request
+from kie_core._ledger.entry import Entry, JobState
+from kie_core._ledger.gates import Gate
+from kie_core._ledger.ledger import Event
+from kie_core._ledger.stats import ModelStats, stats_of
+from kie_core._models.model import Media, Model
+from kie_core._models.registry import Registry
+from kie_core._network.download_link import link_in, link_request
+from kie_core._network.question import asked
 from kie_core._opened import Opened
 from kie_core._pace import Pace
 from kie_core._payload import Payload, payload_of
-from kie_core._question import asked
-from kie_core._reference import resolved, unresolved
-from kie_core._registry import Registry
-from kie_core._runner import Runner
+from kie_core._running.decisions import adopted, called_off, settled
+from kie_core._running.drive import drive
+from kie_core._running.runner import Runner
+from kie_core._running.step import Step
+from kie_core._running.submit import Judged
 from kie_core._secret import Secret
 from kie_core._shared_uploads import SharedUploads, bought_before
-from kie_core._sources import FileLike, Unusable, any_source, decided, shown_of, source_of
-from kie_core._stats import ModelStats, stats_of
-from kie_core._step import Step
-from kie_core._submit import Judged
 from kie_core._task import Task, named_in_errors, task_of
-from kie_core._upload import Upload
-from kie_core._uploads import OnProgress
 from kie_core._wait import Clock, Schedule, wait_seconds
 
 if TYPE_CHECKING:
@@ -625,7 +625,7 @@ class Kie:
             Unauthorized, OutOfCredits, RateLimited, Maintenance: The account may not ask, or not now.
             OSError: The overlay cannot be written.
         """
-        from kie_core._schemas import fetched_schemas  # loaded where it is used
+        from kie_core._live_schemas import fetched_schemas  # loaded where it is used
 
         return await fetched_schemas(self._opened, models)
 

@@ -48,8 +48,8 @@ import attrs
 from kie_core._error import KieError as KieError  # noqa: PLC0414  (it is imported from here)
 
 if TYPE_CHECKING:
-    from kie_core._job import Job
-    from kie_core._outcome import SavedFile
+    from kie_core._jobs.job import Job
+    from kie_core._jobs.outcome import SavedFile
 
 
 def one_of(values: Iterable[Any]) -> str:

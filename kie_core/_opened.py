@@ -12,17 +12,17 @@ from pathlib import Path
 from kie_core import __version__
 from kie_core._budget import Books, Budget
 from kie_core._config import Settings
-from kie_core._dispatch import Dispatcher
+from kie_core._dispatch.dispatcher import Dispatcher
 from kie_core._errors import LedgerError, NoKey
-from kie_core._http import Http
-from kie_core._ledger import Ledger
-from kie_core._ledger_place import open_database
+from kie_core._ledger.ledger import Ledger
+from kie_core._ledger.place import open_database
+from kie_core._ledger.spill import Spill
+from kie_core._ledger.transaction import Database
+from kie_core._network.http import Http
 from kie_core._pace import Pace
-from kie_core._plan import account_of
-from kie_core._runner import Runner
-from kie_core._spill import Spill
-from kie_core._submit import Buyer
-from kie_core._transaction import Database
+from kie_core._running.plan import account_of
+from kie_core._running.runner import Runner
+from kie_core._running.submit import Buyer
 from kie_core._wait import Clock, Schedule
 
 log = logging.getLogger("kie_core")

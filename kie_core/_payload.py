@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 
 import attrs
 
-from kie_core._dispatch import Dispatcher
-from kie_core._job import Job
-from kie_core._price import Price
+from kie_core._dispatch.dispatcher import Dispatcher
+from kie_core._files.local import replaced
+from kie_core._jobs.job import Job
+from kie_core._models.price import Price
 from kie_core._secret import MASK
-from kie_core._sources import replaced
 
 
 @attrs.frozen

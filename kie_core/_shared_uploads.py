@@ -8,19 +8,19 @@ from weakref import WeakValueDictionary
 
 import attrs
 
-from kie_core._addresses import is_own
-from kie_core._entry import Entry
 from kie_core._errors import ConfigError, JobKeyTaken
-from kie_core._file_client import place_of
-from kie_core._http import Http
-from kie_core._job import Job
+from kie_core._files.local import Source, replaced
+from kie_core._files.upload import Upload
+from kie_core._files.uploads import OnProgress, Uploader
+from kie_core._files.uploads_file import uploads_path
+from kie_core._jobs.job import Job
+from kie_core._ledger.entry import Entry
+from kie_core._network.addresses import is_own
+from kie_core._network.file_client import place_of
+from kie_core._network.http import Http
 from kie_core._opened import Opened
-from kie_core._plan import account_of, with_addresses
-from kie_core._runner import Runner
-from kie_core._sources import Source, replaced
-from kie_core._upload import Upload
-from kie_core._uploads import OnProgress, Uploader
-from kie_core._uploads_file import uploads_path
+from kie_core._running.plan import account_of, with_addresses
+from kie_core._running.runner import Runner
 
 
 class SharedUploads:

@@ -10,7 +10,6 @@ from typing import Any
 
 import attrs
 
-from kie_core._entry import Entry
 from kie_core._errors import (
     BadHandle,
     ClientClosed,
@@ -21,13 +20,14 @@ from kie_core._errors import (
     SubmitUnknown,
     WrongState,
 )
-from kie_core._job import Job
+from kie_core._jobs.job import Job
+from kie_core._jobs.outcome import Outcome
+from kie_core._ledger.entry import Entry
 from kie_core._opened import Opened
-from kie_core._outcome import Outcome
 from kie_core._pace import Pace
-from kie_core._runner import Runner
-from kie_core._step import still_running
-from kie_core._submit import Judged
+from kie_core._running.runner import Runner
+from kie_core._running.step import still_running
+from kie_core._running.submit import Judged
 from kie_core._wait import Schedule, wait_seconds
 
 log = logging.getLogger("kie_core")

@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from kie_core._model import Media
+from kie_core._models.model import Media
 
 #: Seconds to wait for a result unless the caller says otherwise.
 #: Source: docs.kie.ai/market/common/get-task-detail, read 2026-10-01, says to give up after 10-15 minutes;

@@ -12,10 +12,10 @@ from typing import Any
 
 import kie_registry
 from kie_core._config import load_settings
-from kie_core._dispatch import Dispatcher, load_dispatcher
+from kie_core._dispatch.dispatcher import Dispatcher, load_dispatcher
 from kie_core._errors import Fault, InvalidJob, UnknownModel
-from kie_core._job import Job
-from kie_core._sources import decided
+from kie_core._files.local import decided
+from kie_core._jobs.job import Job
 from kie_core.router import is_v4_model
 
 __all__ = [

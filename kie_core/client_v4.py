@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kie_core._api_client import ApiClient
 from kie_core._client import Kie
 from kie_core._errors import Fault, InvalidJob
-from kie_core._job import Job
+from kie_core._jobs.job import Job
+from kie_core._original.api_client import ApiClient
 from kie_core.router import v4_model
 
 __all__ = [

@@ -12,16 +12,16 @@ from typing import Any, Final, TypeAlias, TypedDict
 
 import attrs
 
-from kie_core._api_client import result_urls
 from kie_core._budget import Budget
 from kie_core._client import Kie, opened_by
 from kie_core._config import given_settings, yes_or_no
 from kie_core._errors import ConfigError, KieError, UnknownModel, WaitTimeout
-from kie_core._job import Job
+from kie_core._files.local import any_source
+from kie_core._jobs.job import Job
+from kie_core._jobs.outcome import Outcome
 from kie_core._messages import error_code, error_text
-from kie_core._on_demand import Held, OnDemand
-from kie_core._outcome import Outcome
-from kie_core._sources import any_source
+from kie_core._original.api_client import result_urls
+from kie_core._original.on_demand import Held, OnDemand
 from kie_core._task import Task, named_in_errors
 from kie_core._texts import LANGUAGES, Language, spoken, text
 from kie_core.builder import v3_job

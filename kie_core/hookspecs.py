@@ -21,9 +21,9 @@ from typing import Any, Final, Protocol
 
 import pluggy
 
-from kie_core._job import Endpoint, Job
-from kie_core._model import JSON
-from kie_core._outcome import Outcome
+from kie_core._jobs.job import Endpoint, Job
+from kie_core._jobs.outcome import Outcome
+from kie_core._models.model import JSON
 
 #: The version of these hooks. A module may say ``KIE_HOOKS = 1``; a plugin that asks for more
 #: than the core has is put in quarantine with that reason.

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import kie_registry
 from kie_core._errors import UnknownModel
-from kie_core._registry import bundled
-from kie_core._validation import validate
+from kie_core._models.registry import bundled
+from kie_core._models.validation import validate
 
 __all__ = [
     "BASE_URL",

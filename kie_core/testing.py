@@ -9,17 +9,17 @@ from typing import Any
 import attrs
 
 from kie_core._config import Settings
-from kie_core._dispatch import V4
+from kie_core._dispatch.dispatcher import V4
+from kie_core._dispatch.fit import Fit, Unfit, fit_of
+from kie_core._dispatch.plugins import check_late, declared
 from kie_core._errors import InvalidJob, ReadFailed, RegistryError
-from kie_core._examples import example_inputs
-from kie_core._fit import Fit, Unfit, fit_of
-from kie_core._job import Endpoint, Job
-from kie_core._model import Model, model_from_row
-from kie_core._outcome import Outcome
-from kie_core._plugins import check_late, declared
-from kie_core._price import Rates, quote
-from kie_core._registry import bundled, from_rows, whole
-from kie_core._validation import validate
+from kie_core._jobs.job import Endpoint, Job
+from kie_core._jobs.outcome import Outcome
+from kie_core._models.examples import example_inputs
+from kie_core._models.model import Model, model_from_row
+from kie_core._models.price import Rates, quote
+from kie_core._models.registry import bundled, from_rows, whole
+from kie_core._models.validation import validate
 
 _DEFAULTS = Settings()
 _RATES = Rates(_DEFAULTS.rub_per_usd, _DEFAULTS.markup)

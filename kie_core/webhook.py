@@ -39,9 +39,9 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import attrs
 
-from kie_core._callback import job_and_token
 from kie_core._depth import is_deep
 from kie_core._errors import KieError
+from kie_core._jobs.callback import job_and_token
 from kie_core._secret import MASK, Secret
 
 __all__ = [

@@ -62,8 +62,8 @@ def haste():
 
     with pytest.MonkeyPatch.context() as monkeypatch, stamina.set_testing(True, attempts=100, cap=True):
         monkeypatch.setattr("kie_core._pace.Curve.after", lambda *_: 0.02)
-        monkeypatch.setattr("kie_core._sandbox.SPEED", 4000.0)
-        monkeypatch.setattr("kie_core._http.GRACE_SECONDS", 0.05)
+        monkeypatch.setattr("kie_core._dispatch.sandbox.SPEED", 4000.0)
+        monkeypatch.setattr("kie_core._network.http.GRACE_SECONDS", 0.05)
         yield
 
 
@@ -342,10 +342,10 @@ def postgres_place(postgres):
 def open_place(place):
     """Return a ledger's database by its path or URL."""
     if "://" in str(place):
-        from kie_core._postgres import PostgresDatabase
+        from kie_core._ledger.postgres import PostgresDatabase
 
         return PostgresDatabase(place)
-    from kie_core._sqlite import SqliteDatabase
+    from kie_core._ledger.sqlite import SqliteDatabase
 
     return SqliteDatabase(str(place))
 
@@ -365,7 +365,7 @@ def shared_place(request, tmp_path):
 async def ledger(request, tmp_path):
     """An empty ledger, in every database that there is."""
     place = {"file": tmp_path / "ledger.sqlite", "memory": "memory:"}.get(request.param)
-    from kie_core._ledger import Ledger
+    from kie_core._ledger.ledger import Ledger
 
     opened = Ledger(open_place(place or request.getfixturevalue("postgres_place")))
     yield opened
@@ -375,7 +375,7 @@ async def ledger(request, tmp_path):
 @pytest.fixture
 async def two_ledgers(shared_place):
     """One ledger as two processes see it."""
-    from kie_core._ledger import Ledger
+    from kie_core._ledger.ledger import Ledger
 
     opened = Ledger(open_place(shared_place)), Ledger(open_place(shared_place))
     yield opened

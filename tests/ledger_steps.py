@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 
 from kie_core._budget import Limit
-from kie_core._entry import Entry, Plan, accepted, unknown
-from kie_core._gates import FAULTS
-from kie_core._outcome import Artifact, Outcome
+from kie_core._jobs.outcome import Artifact, Outcome
+from kie_core._ledger.entry import Entry, Plan, accepted, unknown
+from kie_core._ledger.gates import FAULTS
 
 ACCOUNT = "account-1"
 NUMBERS = itertools.count()

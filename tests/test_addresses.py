@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from kie_core import ReadFailed
-from kie_core._addresses import NotPublic, is_public, looked_up, public_addresses
-from kie_core._file_client import FileClient, GuardedTransport, checked_place, place_of
+from kie_core._network.addresses import NotPublic, is_public, looked_up, public_addresses
+from kie_core._network.file_client import FileClient, GuardedTransport, checked_place, place_of
 
 
 def check(url, api):

@@ -13,11 +13,11 @@ import httpx_aiohttp
 import pytest
 
 from kie_core import ConfigError, Kie, NotSent, ReadFailed
-from kie_core._aiohttp import AiohttpTransport
-from kie_core._http import Http, SentWithoutAnswer
-from kie_core._job import Request
+from kie_core._jobs.job import Request
+from kie_core._network.aiohttp import AiohttpTransport
+from kie_core._network.http import Http, SentWithoutAnswer
+from kie_core._network.transport import PLACES, Context
 from kie_core._secret import Secret
-from kie_core._transport import PLACES, Context
 
 pytestmark = pytest.mark.anyio
 KEY = "0123456789abcdef0123456789abcdef"
@@ -253,7 +253,7 @@ def test_it_is_imported_only_where_it_is_asked_for(tmp_path):
 @pytest.mark.parametrize("missing", ["httpx_aiohttp", "aiohttp"])
 async def test_an_extra_that_is_missing_is_named(monkeypatch, missing):
     """Before anything is bought."""
-    monkeypatch.delitem(sys.modules, "kie_core._aiohttp")
+    monkeypatch.delitem(sys.modules, "kie_core._network.aiohttp")
     monkeypatch.setitem(sys.modules, missing, None)
 
     with pytest.raises(ConfigError, match=rf"{missing} is missing; try: pip install 'kie-core\[aiohttp\]'"):

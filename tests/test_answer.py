@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kie_core import JOBS_REFUSED, Maintenance, OutOfCredits, RateLimited, ReadFailed, Refused, Unauthorized
-from kie_core._answer import Accepted, Answer, Unknown, asked_again, body_of, verdict
+from kie_core._jobs.answer import Accepted, Answer, Unknown, asked_again, body_of, verdict
 
 
 def judge(body, status=200, refused=()):

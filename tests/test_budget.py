@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kie_core import Budget, Kie, OverBudget, Refused, SubmitUnknown, load_dispatcher, load_settings
-from kie_core._answer import Answer
 from kie_core._budget import Books, kopecks_of
 from kie_core._cli.main import kie as command
-from kie_core._entry import read
-from kie_core._outcome import Artifact, Outcome
+from kie_core._jobs.answer import Answer
+from kie_core._jobs.outcome import Artifact, Outcome
+from kie_core._ledger.entry import read
 
 pytestmark = pytest.mark.anyio
 #: Roubles that the acme plugin's one model costs.
@@ -92,7 +92,7 @@ def test_old_news_of_a_job_change_nothing(make_job_entry):
 
 @pytest.fixture
 def make_job_entry(acme):
-    from kie_core._plan import Planner
+    from kie_core._running.plan import Planner
 
     said = load_settings({"api_key": "sandbox"}, environ={})
     planner = Planner("account", said, load_dispatcher(said))

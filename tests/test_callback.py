@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kie_core._callback import callback_address, callback_token, job_and_token, token_fits
+from kie_core._jobs.callback import callback_address, callback_token, job_and_token, token_fits
 from kie_core._secret import Secret
 
 KEY = Secret("api-key-of-the-tests-0123456789")

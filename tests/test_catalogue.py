@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kie_core import Catalogue, Listing, ReadFailed
-from kie_core._answer import Answer, body_of
-from kie_core._catalogue import MOST, answer_of, catalogue_of
+from kie_core._catalogue.catalogue import MOST, answer_of, catalogue_of
+from kie_core._jobs.answer import Answer, body_of
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 #: Source: docs.kie.ai, model discovery pages, read 2026-10-01.

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kie_core import Catalogue, Listing, NoCatalogue
-from kie_core import _catalogue_file as files
-from kie_core._catalogue_file import FORMAT, catalogue_path, keep, kept
+from kie_core._catalogue import catalogue_file as files
+from kie_core._catalogue.catalogue_file import FORMAT, catalogue_path, keep, kept
 
 URL = "https://api.kie.ai"
 FETCHED = Catalogue(
@@ -186,7 +186,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from kie_core import Catalogue, Listing
-from kie_core._catalogue_file import keep
+from kie_core._catalogue.catalogue_file import keep
 models = tuple(Listing(f"m{n}", "", sys.argv[2], "", (), "x" * 200, None) for n in range(300))
 for _ in range(40):
     keep(Path(sys.argv[1]), "https://api.kie.ai", Catalogue(models, datetime.now(UTC)))

@@ -37,7 +37,7 @@ from kie_core import (
     load_dispatcher,
     load_settings,
 )
-from kie_core._entry import orphaned
+from kie_core._ledger.entry import orphaned
 
 pytestmark = pytest.mark.anyio
 
@@ -303,7 +303,7 @@ async def test_whatever_ends_a_generate_after_the_purchase_names_the_task(fake, 
             async def broken(*_):
                 raise errors[end]
 
-            monkeypatch.setattr(type(kie._opened.runner), "judged", broken)
+            monkeypatch.setattr(type(kie._opened.runner.reader), "judged", broken)
             fake.queries = [{"state": "succeeded"}]
         with pytest.raises((asyncio.CancelledError, LedgerError, ZeroDivisionError)) as caught:
             await buying

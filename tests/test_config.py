@@ -13,7 +13,7 @@ import pytest
 
 from kie_core import ConfigError, Settings, load_settings
 from kie_core._config import cache_folder, default_ledger, load_with_origins, user_file
-from kie_core._plan import account_of
+from kie_core._running.plan import account_of
 from kie_core._secret import Secret, checked_key, redacted
 
 KEY = "0123456789abcdef0123456789abcdef"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kie_core._count import count_from_row
+from kie_core._models.count import count_from_row
 
 
 @pytest.mark.parametrize(

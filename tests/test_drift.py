@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from kie_core import Catalogue, Clock, Kie, Listing, NoCatalogue, NoKey
+from kie_core._catalogue.drift import Difference, drift
 from kie_core._cli.main import kie
-from kie_core._drift import Difference, drift
-from kie_core._model import model_from_row
-from kie_core._registry import Registry
+from kie_core._models.model import model_from_row
+from kie_core._models.registry import Registry
 
 KEY = "0123456789abcdef0123456789abcdef"
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

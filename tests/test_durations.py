@@ -7,9 +7,9 @@ import itertools
 import attrs
 import pytest
 
-from kie_core._durations import Durations
-from kie_core._entry import Entry, Plan, accepted, read
-from kie_core._outcome import Artifact, Failure, Outcome
+from kie_core._jobs.outcome import Artifact, Failure, Outcome
+from kie_core._ledger.durations import Durations
+from kie_core._ledger.entry import Entry, Plan, accepted, read
 
 pytestmark = pytest.mark.anyio
 NUMBERS = itertools.count()

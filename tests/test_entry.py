@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from kie_core._entry import (
+from kie_core._jobs.outcome import Artifact, Failure, Outcome, SavedFile
+from kie_core._ledger.entry import (
     ENDED,
     INVISIBLE_SECONDS,
     RESULTLESS_SECONDS,
@@ -37,7 +38,6 @@ from kie_core._entry import (
     unknown,
     waiting,
 )
-from kie_core._outcome import Artifact, Failure, Outcome, SavedFile
 
 NOW = 1_000_000.0
 PLAN = Plan(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kie_core._file_limits import limits_from_row
+from kie_core._models.file_limits import limits_from_row
 
 
 def test_limits_read_like_a_sentence():

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kie_core import BadHandle, KieError, Outcome, ReadFailed, Refused
-from kie_core._answer import Accepted, Answer, Unknown, body_of, verdict
-from kie_core._callback import callback_address
-from kie_core._convert import plain
-from kie_core._echo import proves
-from kie_core._entry import Entry, Inputs, Plan
-from kie_core._job import Handle
+from kie_core._jobs.answer import Accepted, Answer, Unknown, body_of, verdict
+from kie_core._jobs.callback import callback_address
+from kie_core._jobs.convert import plain
+from kie_core._jobs.job import Handle
+from kie_core._jobs.outcome import TERMINAL, Artifact, flag_outcome, generic_outcome, jobs_outcome
 from kie_core._json import _fast, loads
-from kie_core._outcome import TERMINAL, Artifact, flag_outcome, generic_outcome, jobs_outcome
+from kie_core._ledger.entry import Entry, Inputs, Plan
+from kie_core._running.echo import proves
 from kie_core._secret import Secret
 from kie_core.testing import make_job
 

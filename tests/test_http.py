@@ -23,11 +23,11 @@ import pytest
 import respx
 
 from kie_core import NotSent, ReadFailed
-from kie_core._answer import Answer
-from kie_core._http import LARGEST_ANSWER, Http, SentWithoutAnswer
-from kie_core._job import Request
+from kie_core._jobs.answer import Answer
+from kie_core._jobs.job import Request
+from kie_core._network.http import LARGEST_ANSWER, Http, SentWithoutAnswer
+from kie_core._network.transport import PLACES, Context, proxy_for, said
 from kie_core._secret import Secret
-from kie_core._transport import PLACES, Context, proxy_for, said
 
 pytestmark = pytest.mark.anyio
 KEY = "0123456789abcdef0123456789abcdef"
@@ -363,7 +363,7 @@ class Sore(httpx.AsyncBaseTransport):
 
 async def test_how_a_create_ends_that_was_given_up_is_logged_nowhere(monkeypatch, caplog):
     """asyncio would log it, with whatever stands in it."""
-    monkeypatch.setattr("kie_core._http.GRACE_SECONDS", 0.01)
+    monkeypatch.setattr("kie_core._network.http.GRACE_SECONDS", 0.01)
     http = client("http://127.0.0.1:1", transport=Sore())
 
     with pytest.raises(SentWithoutAnswer, match="no answer within"):
@@ -782,7 +782,7 @@ async def test_closing_that_is_called_off_leaves_no_connection(raw_server, http_
 
 async def test_connections_of_a_burst_are_not_kept_for_ever(raw_server, http_bytes, monkeypatch):
     """They would lie half-closed until the client is: each question closes one that was idle for too long."""
-    monkeypatch.setattr("kie_core._transport.IDLE_SECONDS", 0.2)
+    monkeypatch.setattr("kie_core._network.transport.IDLE_SECONDS", 0.2)
     gate = Gate(http_bytes)
     async with raw_server.answering(gate):
         http = client(raw_server.url)

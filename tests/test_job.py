@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kie_core import BadHandle, Endpoint
-from kie_core._job import Handle
+from kie_core._jobs.job import Handle
 from kie_core.testing import make_job
 
 PARTS = st.text(st.characters(codec="utf-8"), min_size=1)

@@ -9,7 +9,9 @@ from pathlib import Path
 import attrs
 import pytest
 
-from kie_core._entry import (
+from kie_core._errors import JobKeyTaken, LedgerError
+from kie_core._jobs.outcome import Artifact, Failure, Outcome, SavedFile
+from kie_core._ledger.entry import (
     Inputs,
     WrongStep,
     abandoned,
@@ -23,9 +25,7 @@ from kie_core._entry import (
     unknown,
     waiting,
 )
-from kie_core._errors import JobKeyTaken, LedgerError
-from kie_core._ledger import Callback, Superseded
-from kie_core._outcome import Artifact, Failure, Outcome, SavedFile
+from kie_core._ledger.ledger import Callback, Superseded
 
 from .ledger_steps import ACCOUNT, booked, everything, lease, make_entry, pass_time, run_job, sql, submit, success
 
@@ -192,7 +192,7 @@ async def test_what_was_bought_is_told_without_whole_entries(ledger, monkeypatch
     await ledger.change(no, lambda old, now: refused(old, Failure("no"), now))
     await ledger.add(make_entry())
     await lease(ledger)
-    monkeypatch.setattr("kie_core._ledger.entry_of", None)
+    monkeypatch.setattr("kie_core._ledger.ledger.entry_of", None)
 
     told = {(one.state, one.told_seconds, one.spent, one.reserved): one for one in await ledger.bought()}
 
@@ -236,7 +236,7 @@ async def test_figures_are_of_one_account_or_of_the_last_days(ledger):
 
 async def test_every_job_is_told_once_however_many_pages_it_takes(ledger, monkeypatch):
     """Also where the last page is full."""
-    monkeypatch.setattr("kie_core._ledger.PAGE", 2)
+    monkeypatch.setattr("kie_core._ledger.ledger.PAGE", 2)
     assert await ledger.bought() == []
     for count in range(1, 6):
         await run_job(ledger, f"task-{count}", price=count)

@@ -6,10 +6,10 @@ import attrs
 import pytest
 
 from kie_core._budget import Balance
-from kie_core._entry import abandoned, accepted, not_submitted, read, refused, unknown, waiting
 from kie_core._errors import LedgerError, OverBudget, WrongState
-from kie_core._ledger import Superseded
-from kie_core._outcome import Failure
+from kie_core._jobs.outcome import Failure
+from kie_core._ledger.entry import abandoned, accepted, not_submitted, read, refused, unknown, waiting
+from kie_core._ledger.ledger import Superseded
 
 from .ledger_steps import ACCOUNT, booked, everything, lease, make_entry, pass_time, run_job, sql, submit, success
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from kie_core._ledger import Ledger, Superseded
-from kie_core._process import here
+from kie_core._ledger.ledger import Ledger, Superseded
+from kie_core._ledger.process import here
 
 from .ledger_steps import booked, lease, pass_time, run_job, sql, submit
 

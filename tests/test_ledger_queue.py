@@ -7,11 +7,11 @@ import itertools
 
 import pytest
 
-from kie_core._entry import read, unknown, waiting
 from kie_core._errors import OverBudget
-from kie_core._gates import FAULTS, GATE_SECONDS
-from kie_core._ledger import Ledger
-from kie_core._sqlite import SqliteDatabase
+from kie_core._ledger.entry import read, unknown, waiting
+from kie_core._ledger.gates import FAULTS, GATE_SECONDS
+from kie_core._ledger.ledger import Ledger
+from kie_core._ledger.sqlite import SqliteDatabase
 
 from .ledger_steps import ACCOUNT, booked, fail_creates, lease, make_entry, pass_time, run_job, sql, submit, success
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kie_core import Field, InvalidJob
-from kie_core._lossless import lossless
-from kie_core._model import model_from_row
-from kie_core._registry import bundled
-from kie_core._validation import _check, validate
+from kie_core._models.lossless import lossless
+from kie_core._models.model import model_from_row
+from kie_core._models.registry import bundled
+from kie_core._models.validation import _check, validate
 
 URL = "https://e.com/a.png"
 ROW = {

@@ -26,16 +26,16 @@ from hypothesis.stateful import (
 )
 
 from kie_core import Budget, KieError, Schedule, load_dispatcher, load_settings
-from kie_core._answer import Answer
-from kie_core._entry import ENDED, abandoned, cancelled, not_submitted
-from kie_core._entry import WrongStep as WrongStepError
 from kie_core._errors import LedgerError, NotSent
-from kie_core._http import SentWithoutAnswer
-from kie_core._ledger import Ledger, Superseded
-from kie_core._plan import account_of
-from kie_core._runner import Runner
-from kie_core._sqlite import SqliteDatabase
-from kie_core._submit import Buyer, adopt
+from kie_core._jobs.answer import Answer
+from kie_core._ledger.entry import ENDED, abandoned, cancelled, not_submitted
+from kie_core._ledger.entry import WrongStep as WrongStepError
+from kie_core._ledger.ledger import Ledger, Superseded
+from kie_core._ledger.sqlite import SqliteDatabase
+from kie_core._network.http import SentWithoutAnswer
+from kie_core._running.plan import account_of
+from kie_core._running.runner import Runner
+from kie_core._running.submit import Buyer, adopt
 
 EXAMPLES = 400 if os.environ.get("KIE_TEST_FAULTS") else int(os.environ.get("KIE_TEST_EXAMPLES", "50"))
 KEY = "0123456789abcdef0123456789abcdef"
@@ -631,8 +631,8 @@ class Machine(RuleBasedStateMachine):
 def _processes_of_this_world(install, monkeypatch):
     install("kie-machine", {"machine": "kie_machine_test"}, {"kie_machine_test": PLUGIN})
     monkeypatch.setattr(Machine, "dispatcher", load_dispatcher(load_settings({"plugins": ["machine"]}, environ={})))
-    monkeypatch.setattr("kie_core._ledger.here", played_here)
-    monkeypatch.setattr("kie_core._ledger.alive", played_alive)
+    monkeypatch.setattr("kie_core._ledger.ledger.here", played_here)
+    monkeypatch.setattr("kie_core._ledger.ledger.alive", played_alive)
 
 
 @pytest.mark.timeout(900)

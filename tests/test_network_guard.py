@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from kie_core import NotSent, ReadFailed
-from kie_core._http import Http
-from kie_core._job import Request
+from kie_core._jobs.job import Request
+from kie_core._network.http import Http
 
 #: Nobody's, for documentation. Source: RFC 5737, read 2026-11-26.
 ELSEWHERE = "192.0.2.1"

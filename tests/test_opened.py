@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from kie_core import ClientClosed, Kie, LedgerError
-from kie_core._file_client import FileClient
-from kie_core._ledger import Ledger
-from kie_core._runner import Runner
+from kie_core._ledger.ledger import Ledger
+from kie_core._network.file_client import FileClient
+from kie_core._running.recovery import Recovery
 
 pytestmark = pytest.mark.anyio
 KEY = "0123456789abcdef0123456789abcdef"
@@ -25,7 +25,7 @@ async def test_all_that_a_client_saves_comes_by_one_client_for_files(fake, tmp_p
             super().__init__(**settings)
             made.append(self)
 
-    monkeypatch.setattr("kie_core._file_client.FileClient", Noted)
+    monkeypatch.setattr("kie_core._network.file_client.FileClient", Noted)
     async with fake.client() as kie:
         tasks = [await kie.generate("acme-sketch", {"prompt": f"cat {number}"}) for number in range(3)]
         paths = [await task.save(tmp_path) for task in tasks]
@@ -148,7 +148,7 @@ async def test_who_buys_first_at_the_same_time_as_others_leaves_no_task_behind(f
 async def test_a_client_that_is_closed_while_its_ledger_opens_leaves_nothing_open(fake, monkeypatch, slow):
     """Nothing is bought after that, and nobody works on behind its back."""
     began, go_on = asyncio.Event(), asyncio.Event()
-    place = Runner if slow == "take_over" else Ledger
+    place = Recovery if slow == "take_over" else Ledger
     real = getattr(place, slow)
 
     async def slowly(self):

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from kie_core import Artifact, Failure, Outcome, ReadFailed, RecordMissing, jobs_outcome, urls_of
-from kie_core._outcome import flag_outcome, seconds_between
+from kie_core._jobs.outcome import flag_outcome, seconds_between
 from kie_core.testing import make_job
 
 EXAMPLES = json.loads(Path(__file__).with_name("jobs_examples.json").read_text())

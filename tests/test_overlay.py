@@ -12,12 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kie_core import InvalidJob, Kie, load_dispatcher, load_settings
-from kie_core._model import model_from_row
-from kie_core._models import with_overlay
-from kie_core._overlay import Live, Unreadable, differing_inputs, inputs_in, is_beyond, merged, model_of, overlaid
-from kie_core._overlay_file import FORMAT, keep_overlay, kept_overlay, overlay_path
-from kie_core._registry import Registry
-from kie_core._validation import validate
+from kie_core._catalogue.overlay import (
+    Live,
+    Unreadable,
+    differing_inputs,
+    inputs_in,
+    is_beyond,
+    merged,
+    model_of,
+    overlaid,
+)
+from kie_core._catalogue.overlay_file import FORMAT, keep_overlay, kept_overlay, overlay_path
+from kie_core._dispatch.models import with_overlay
+from kie_core._models.model import model_from_row
+from kie_core._models.registry import Registry
+from kie_core._models.validation import validate
 
 URL = "https://api.kie.ai"
 AT = "2026-11-20T12:00:00+00:00"

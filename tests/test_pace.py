@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kie_core import Pace
-from kie_core._durations import Durations
+from kie_core._ledger.durations import Durations
 from kie_core._pace import LONGEST, SHORTEST, SPREAD, USUAL, Curve
 
 #: Medians of the models of a kind, in seconds.

@@ -9,7 +9,7 @@ import stat
 
 import pytest
 
-from kie_core._partial import Partial, Source, sha256_of
+from kie_core._files.partial import Partial, Source, sha256_of
 
 SOURCE = Source("https://cdn.example.com/a", '"v1"', 10)
 
@@ -91,7 +91,7 @@ def test_the_second_gets_a_file_of_its_own(tmp_path):
 
 def test_a_file_that_was_renamed_before_it_was_locked_is_not_written_to(tmp_path, monkeypatch):
     """It carries its final name by then."""
-    import kie_core._partial as module
+    import kie_core._files.partial as module
 
     first = Partial(tmp_path, "a-1")
     first.write(b"first")
@@ -110,7 +110,7 @@ def test_a_file_that_was_renamed_before_it_was_locked_is_not_written_to(tmp_path
 
 def test_a_file_system_without_locks_gives_random_names(tmp_path, monkeypatch):
     """Nothing can be taken over there, and nothing is disturbed."""
-    import kie_core._partial as module
+    import kie_core._files.partial as module
 
     def refuse(file):
         raise OSError("no locks available")

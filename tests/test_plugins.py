@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from kie_core import NoPlugin, PluginBroken, PluginFailed
-from kie_core._plugins import load_plugins
-from kie_core._registry import bundled, from_rows
+from kie_core._dispatch.plugins import load_plugins
+from kie_core._models.registry import bundled, from_rows
 from kie_core.testing import check_plugin, make_job
 
 WATCHER = """
@@ -261,7 +261,7 @@ def test_a_slow_hook_is_warned_about(install, acme_source, caplog, monkeypatch):
     install("kie-acme", {"acme": "kie_slow_test"}, {"kie_slow_test": acme_source})
     plugins = loaded()
     ticks = iter([0.0, 1.5])
-    monkeypatch.setattr("kie_core._plugins.time.perf_counter", lambda: next(ticks))
+    monkeypatch.setattr("kie_core._dispatch.plugins.time.perf_counter", lambda: next(ticks))
 
     plugins.call("acme", "build_payload", job=make_job(ROW, {"prompt": "cat"}))
 

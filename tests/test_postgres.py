@@ -15,14 +15,14 @@ from urllib.parse import urlsplit
 import attrs
 import pytest
 
-from kie_core import _schema
 from kie_core._budget import Limit
-from kie_core._entry import Entry, Plan
 from kie_core._errors import LedgerError
-from kie_core._ledger import Ledger
-from kie_core._ledger_place import open_database
-from kie_core._postgres import SCHEMA, PostgresDatabase, _numbered
-from kie_core._schema import MIGRATIONS
+from kie_core._ledger import schema
+from kie_core._ledger.entry import Entry, Plan
+from kie_core._ledger.ledger import Ledger
+from kie_core._ledger.place import open_database
+from kie_core._ledger.postgres import SCHEMA, PostgresDatabase, _numbered
+from kie_core._ledger.schema import MIGRATIONS
 
 pytestmark = pytest.mark.anyio
 
@@ -153,7 +153,7 @@ async def test_an_old_ledger_is_led_to_the_new_schema(ledger, postgres_place, mo
     """With its rows; and the types are the server's."""
     entry = await ledger.add(make_entry())
     step = ("ALTER TABLE job ADD COLUMN colour TEXT", "CREATE TABLE extra (number INTEGER NOT NULL, share REAL)")
-    monkeypatch.setattr(_schema, "MIGRATIONS", (*MIGRATIONS, step))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*MIGRATIONS, step))
     newer = Ledger(PostgresDatabase(postgres_place))
 
     assert await newer.get(entry.id) == entry

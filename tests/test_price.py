@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import pytest
 
-from kie_core._model import model_from_row
-from kie_core._price import Rates, quote
-from kie_core._registry import bundled
+from kie_core._models.model import model_from_row
+from kie_core._models.price import Rates, quote
+from kie_core._models.registry import bundled
 
 RATES = Rates(Decimal("78.58546168958742"), Decimal(2))
 PRICES = [

@@ -23,10 +23,10 @@ from kie_core import (
 from kie_core._cli.inputs import read_inputs
 from kie_core._cli.main import kie as command
 from kie_core._client import as_decided
-from kie_core._convert import plain, structured
-from kie_core._entry import Entry, Plan
-from kie_core._model import model_from_row
-from kie_core._raw import LARGEST
+from kie_core._dispatch.raw import LARGEST
+from kie_core._jobs.convert import plain, structured
+from kie_core._ledger.entry import Entry, Plan
+from kie_core._models.model import model_from_row
 
 pytestmark = pytest.mark.anyio
 KEY = "0123456789abcdef0123456789abcdef"
@@ -259,8 +259,8 @@ def test_doubts_about_the_id_are_said():
         model_from_row({**row, "model_id": "ours", "wire_model": "theirs"}),
         model_from_row({**row, "model_id": "left", "status": "gone", "note": "removed in May"}),
     ]
-    from kie_core._raw import raw_model
-    from kie_core._registry import Registry
+    from kie_core._dispatch.raw import raw_model
+    from kie_core._models.registry import Registry
 
     registry = Registry({}).extended(models)
     said = [raw_model(name, registry, "raw").caution for name in ("old-name", "ours", "left", "other")]

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from kie_core import Clock, Kie, KieError, ReadFailed, SubmitUnknown, WrongState
-from kie_core._entry import KEPT_SECONDS
+from kie_core._ledger.entry import KEPT_SECONDS
 
 pytestmark = pytest.mark.anyio
 INPUTS = {"prompt": "cat"}
@@ -172,7 +172,7 @@ async def test_an_error_of_ours_in_one_job_stops_no_other(fake, monkeypatch):
             return await step(job)
 
         monkeypatch.setattr(type(kie._opened.runner), "advance", lambda self, job, **_: advance(job))
-        monkeypatch.setattr("kie_core._drive._FAILED_SECONDS", 0.1)
+        monkeypatch.setattr("kie_core._running.drive._FAILED_SECONDS", 0.1)
         faults = await kie.drive(broken, fine)
 
         assert {job: str(fault) for job, fault in faults.items()} == {broken: "ZeroDivisionError: ours"}

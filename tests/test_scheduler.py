@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from kie_core import Clock
-from kie_core._scheduler import CREW, TICK, Scheduler
+from kie_core._running.scheduler import CREW, TICK, Scheduler
 
 pytestmark = pytest.mark.anyio
 

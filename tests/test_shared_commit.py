@@ -13,11 +13,11 @@ import warnings
 import attrs
 import pytest
 
-from kie_core import _shared_commit, _sqlite
-from kie_core._entry import Entry, Plan
 from kie_core._errors import LedgerError
-from kie_core._ledger import Ledger, Superseded
-from kie_core._sqlite import SqliteDatabase
+from kie_core._ledger import shared_commit, sqlite
+from kie_core._ledger.entry import Entry, Plan
+from kie_core._ledger.ledger import Ledger, Superseded
+from kie_core._ledger.sqlite import SqliteDatabase
 
 pytestmark = pytest.mark.anyio
 
@@ -37,7 +37,7 @@ def make_entry(**more):
 @pytest.fixture(autouse=True)
 def _no_group_ends_because_this_machine_is_slow(monkeypatch):
     """What is written together is a matter of how much waits."""
-    monkeypatch.setattr(_shared_commit, "HOLD_SECONDS", 60.0)
+    monkeypatch.setattr(shared_commit, "HOLD_SECONDS", 60.0)
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ async def test_order_is_that_of_arrival(ledger):
 async def test_a_commit_that_fails_fails_for_all(ledger, path, monkeypatch):
     """Nobody is told that it is durable, those that raised are told the same, and nothing is written."""
     await ledger.close()
-    monkeypatch.setattr(_sqlite, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
     await ledger.find()
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
         async with busy_thread(ledger):
@@ -203,7 +203,7 @@ async def test_a_commit_that_fails_fails_for_all(ledger, path, monkeypatch):
 async def test_a_file_that_stays_locked_is_told_to_all_who_waited(ledger, path, monkeypatch):
     """At once, not one patience after the other."""
     await ledger.close()
-    monkeypatch.setattr(_sqlite, "BUSY_SECONDS", 0.0)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.0)
     await ledger.find()
     told = []
     ledger.database._commits.connection.set_trace_callback(told.append)
@@ -255,7 +255,7 @@ async def test_on_a_full_disk_everybody_is_told_the_truth(ledger):
 @pytest.mark.parametrize(("name", "bound", "commits"), [("TOGETHER", 8, 4), ("HOLD_SECONDS", 0.0, 32)])
 async def test_no_group_keeps_other_processes_out_for_long(ledger, statements, monkeypatch, name, bound, commits):
     """It is bounded in number and in time; the rest follows in groups of its own."""
-    monkeypatch.setattr(_shared_commit, name, bound)
+    monkeypatch.setattr(shared_commit, name, bound)
 
     async with busy_thread(ledger):
         tasks = start(*(ledger.add(make_entry()) for _ in range(32)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kie_core._sniff import contradicts, extension, is_page, is_text, text_extension
+from kie_core._files.sniff import contradicts, extension, is_page, is_text, text_extension
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
 

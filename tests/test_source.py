@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kie_core._model import RowError, model_from_row
-from kie_core._source import Gift, Source, source_from_row, values_at
+from kie_core._models.model import RowError, model_from_row
+from kie_core._models.source import Gift, Source, source_from_row, values_at
 
 DATA = {"a": {"b": [{"id": 1}, {"id": ""}, {"x": 2}, {"id": 3}]}, "param": '{"model": "V5"}', "n": None, "t": "plain"}
 PROPERTIES = {"task": {}, "audio_id": {}, "track": {}}

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from kie_core._spill import SIZE, Spill, Spilt, left_behind
+from kie_core._ledger.spill import SIZE, Spill, Spilt, left_behind
 
 ODD = 'ta\0sk-\ud800-🦊\n-"quoted"'
 

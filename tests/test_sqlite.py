@@ -19,15 +19,15 @@ import warnings
 import attrs
 import pytest
 
-from kie_core import _schema, _sqlite
 from kie_core._budget import Limit
-from kie_core._entry import Entry, Inputs, Plan
 from kie_core._errors import LedgerError
-from kie_core._ledger import Ledger
-from kie_core._process import alive, here
-from kie_core._rows import columns_of
-from kie_core._schema import MIGRATIONS
-from kie_core._sqlite import BALLAST, SqliteDatabase
+from kie_core._ledger import schema, sqlite
+from kie_core._ledger.entry import Entry, Inputs, Plan
+from kie_core._ledger.ledger import Ledger
+from kie_core._ledger.process import alive, here
+from kie_core._ledger.rows import columns_of
+from kie_core._ledger.schema import MIGRATIONS
+from kie_core._ledger.sqlite import BALLAST, SqliteDatabase
 
 pytestmark = pytest.mark.anyio
 
@@ -224,7 +224,7 @@ async def test_a_lock_that_is_held_too_long_is_an_error(ledger, path, monkeypatc
     """Of the kind that passes by itself."""
     await ledger.add(make_entry())
     await ledger.close()
-    monkeypatch.setattr(_sqlite, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.2)
 
     with held_by_another_process(path):
         error = await refusal(path)
@@ -236,7 +236,7 @@ async def test_a_lock_that_is_held_too_long_is_an_error(ledger, path, monkeypatc
 async def test_a_ledger_opens_while_another_process_writes(ledger, path, monkeypatch):
     """Only one of an older version has to be written to for that."""
     entry = await ledger.add(make_entry())
-    monkeypatch.setattr(_sqlite, "BUSY_SECONDS", 0.0)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.0)
     other = Ledger(SqliteDatabase(str(path)))
 
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as writer:
@@ -253,7 +253,7 @@ async def test_what_another_process_is_making_is_not_taken_for_an_emptied_ledger
     path.touch()
     path.with_name(path.name + ".ballast").touch()
     assert (await refusal(path)).kind == "corrupt"
-    monkeypatch.setattr(_sqlite, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.2)
 
     with held_by_another_process(path):
         error = await refusal(path)
@@ -333,7 +333,7 @@ async def test_without_room_for_ballast_the_ledger_works(path, caplog, monkeypat
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_sqlite.os, "urandom", full)
+    monkeypatch.setattr(sqlite.os, "urandom", full)
     database = SqliteDatabase(str(path))
 
     await Ledger(database).add(make_entry())
@@ -366,7 +366,7 @@ async def test_an_old_ledger_is_led_to_the_new_schema(ledger, path, monkeypatch)
     entry = await ledger.add(make_entry())
     await ledger.close()
     step = ("ALTER TABLE job ADD COLUMN colour TEXT", "CREATE TABLE extra (number INTEGER NOT NULL, share REAL)")
-    monkeypatch.setattr(_schema, "MIGRATIONS", (*MIGRATIONS, step))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*MIGRATIONS, step))
 
     others = [Ledger(SqliteDatabase(str(path))) for _ in range(4)]
     found = await asyncio.gather(*(other.get(entry.id) for other in others))
@@ -415,7 +415,7 @@ async def test_a_step_that_fails_leaves_the_old_schema(ledger, path, monkeypatch
     await ledger.add(make_entry())
     await ledger.close()
     monkeypatch.setattr(
-        _schema, "MIGRATIONS", (*MIGRATIONS, ("CREATE TABLE extra (x TEXT)", "CREATE TABLE job (x TEXT)"))
+        schema, "MIGRATIONS", (*MIGRATIONS, ("CREATE TABLE extra (x TEXT)", "CREATE TABLE job (x TEXT)"))
     )
     await refusal(path)
     monkeypatch.undo()

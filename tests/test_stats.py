@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kie_core._entry import STATES
-from kie_core._stats import Bought, ModelStats, stats_of
+from kie_core._ledger.entry import STATES
+from kie_core._ledger.stats import Bought, ModelStats, stats_of
 
 SECONDS = st.floats(0, 1e6, allow_nan=False)
 MOMENTS = st.none() | st.floats(1.7e9, 1.8e9)

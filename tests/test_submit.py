@@ -9,7 +9,7 @@ import time
 import pytest
 
 from kie_core import LedgerError, NotSent
-from kie_core._submit import LATEST_SECONDS, STALE_SECONDS
+from kie_core._running.submit import LATEST_SECONDS, STALE_SECONDS
 
 pytestmark = pytest.mark.anyio
 INPUTS = {"prompt": "cat"}
@@ -33,7 +33,7 @@ async def test_an_answer_that_came_while_the_process_stood_still_is_read(fake):
 async def test_a_create_does_not_leave_long_after_its_intent(fake, monkeypatch):
     """The process was stopped in between; by now somebody may have said that it was never sent."""
     clock = iter([0.0, STALE_SECONDS + 1])
-    monkeypatch.setattr("kie_core._submit.awake_seconds", lambda: next(clock, 100.0))
+    monkeypatch.setattr("kie_core._running.submit.awake_seconds", lambda: next(clock, 100.0))
     async with fake.client() as kie:
         with pytest.raises(NotSent, match="stood still"):
             await kie.submit(MODEL, INPUTS, wait_timeout=0)
@@ -48,7 +48,7 @@ async def test_a_create_does_not_leave_long_after_its_intent(fake, monkeypatch):
 async def test_a_create_that_took_too_long_to_connect_does_not_leave(fake, monkeypatch):
     """The machine slept while the name was looked up: provably nothing was sent."""
     moments = iter([0.0, 1.0, LATEST_SECONDS + 1])
-    monkeypatch.setattr("kie_core._submit.awake_seconds", lambda: next(moments, 100.0))
+    monkeypatch.setattr("kie_core._running.submit.awake_seconds", lambda: next(moments, 100.0))
     async with fake.client() as kie:
         with pytest.raises(NotSent, match="too long"):
             await kie.submit(MODEL, INPUTS, wait_timeout=0)

@@ -22,7 +22,7 @@ import pytest
 import stamina
 
 from kie_core import Clock, ConfigError, InvalidJob, JobKeyTaken, KieBlocking, NoKey, Upload, UploadFailed, WrongState
-from kie_core._uploads import LIVES, Uploader
+from kie_core._files.uploads import LIVES, Uploader
 
 pytestmark = pytest.mark.anyio
 
@@ -500,7 +500,7 @@ async def test_a_damaged_note_is_ignored_and_replaced(client, host):
 
 async def test_the_note_has_an_end(client, host, monkeypatch):
     """The oldest go."""
-    monkeypatch.setattr("kie_core._uploads_file.MOST", 2)
+    monkeypatch.setattr("kie_core._files.uploads_file.MOST", 2)
     async with client() as kie:
         for number in range(3):
             await kie.upload(PNG + bytes([number]))

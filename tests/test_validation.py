@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kie_core import InvalidJob, _validation
-from kie_core._model import model_from_row
-from kie_core._registry import bundled
+from kie_core import InvalidJob
+from kie_core._models.model import model_from_row
+from kie_core._models.registry import bundled
+from kie_core._models.validation import describe, validate
 from kie_core._texts import spoken
-from kie_core._validation import describe, validate
 from kie_core.testing import example_inputs
 
 #: More digits than Python prints.
@@ -227,7 +227,7 @@ def test_inputs_that_fit_are_not_put_into_words(monkeypatch):
     def said(key, **_):
         raise AssertionError(f"said {key}")
 
-    monkeypatch.setattr(_validation, "said", said)
+    monkeypatch.setattr("kie_core._models.validation.said", said)
     inputs = {"prompt": "a song", "custom_mode": True, "style": "folk", "title": "Fox"}
 
     assert validate(bundled().get("suno-v4"), inputs)["title"] == "Fox"

@@ -22,9 +22,10 @@ from kie_core import (
     load_dispatcher,
     load_settings,
 )
-from kie_core._answer import Answer
-from kie_core._entry import INVISIBLE_SECONDS, RESULTLESS_SECONDS, UNREADABLE_ANSWERS, Entry, Plan
-from kie_core._runner import Runner
+from kie_core._jobs.answer import Answer
+from kie_core._ledger.entry import INVISIBLE_SECONDS, RESULTLESS_SECONDS, UNREADABLE_ANSWERS, Entry, Plan
+from kie_core._running.plan import Planner
+from kie_core._running.reader import Reader
 
 RESULT = Outcome("succeeded", (Artifact("image", "https://e.com/a.png"),))
 #: The same, as it is compared here.
@@ -73,7 +74,7 @@ class Script:
         return Answer(200, b'{"number": %d}' % self.asked)
 
 
-class Scripted(Runner):
+class Scripted(Reader):
     """Reads what the script says."""
 
     def understood(self, entry, body):
@@ -85,15 +86,13 @@ class Scripted(Runner):
 async def collected(answers, seconds=600.0, clock=None):
     """Follow a task that answers in turn, the last answer for ever; return what was yielded."""
     clock = clock or FakeClock()
-    runner = Scripted(
-        account="a", settings=load_settings(), dispatcher=load_dispatcher(load_settings()), ledger=None,
-        http=Script(answers), buyer=None, schedule=Schedule(), clock=clock, stem=None,
-    )  # fmt: skip
+    planner = Planner("a", load_settings(), load_dispatcher(load_settings()))
+    reader = Scripted(planner, None, Script(answers), Schedule(), clock, unwritten={})
     entry = Entry(
         id="job1", account="a", plan=PLAN, inputs=None, fingerprint="", state="running", task_id="t1",
         submitted_at=clock.time(),
     )  # fmt: skip
-    steps = [step async for step in runner.reader.follow(entry, seconds, at_once=False)]
+    steps = [step async for step in reader.follow(entry, seconds, at_once=False)]
     return [attrs.evolve(step.outcome, artifacts=()) if step.outcome.finished else step.outcome for step in steps]
 
 

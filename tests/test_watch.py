@@ -10,12 +10,12 @@ import attrs
 import pytest
 
 from kie_core import ClientClosed, Clock, Pace, ReadFailed, ReadRefused, Schedule, WaitTimeout
-from kie_core._drive import drive
 from kie_core._pace import CALLED, CROWDED, USUAL
-from kie_core._scheduler import CREW
-from kie_core._step import Step
+from kie_core._running.drive import drive
+from kie_core._running.scheduler import CREW
+from kie_core._running.step import Step
+from kie_core._running.watch import Watcher
 from kie_core._wait import WAIT_SECONDS
-from kie_core._watch import Watcher
 
 pytestmark = pytest.mark.anyio
 INPUTS = {"prompt": "cat"}
@@ -268,7 +268,7 @@ async def test_all_questions_together_stay_within_the_budget(fake):
 async def test_a_crowd_is_asked_less_often_and_one_that_kie_calls_less_still(fake):
     """A question that hardly matters is not worth much."""
     async with fake.client(schedule=Pace(), clock=StillClock(), polls_per_second=100_000) as kie:
-        watcher = (await kie._opened.with_ledger()).watcher
+        watcher = (await kie._opened.with_ledger()).reader.watcher
 
         assert watcher._worth(Pace()) == USUAL
         watcher._watches = dict.fromkeys(map(str, range(5000)))

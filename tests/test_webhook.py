@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kie_core import KieError
-from kie_core._callback import callback_token, token_fits
+from kie_core._jobs.callback import callback_token, token_fits
 from kie_core._secret import Secret
 from kie_core.webhook import (
     LARGEST_BODY,

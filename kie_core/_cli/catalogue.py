@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from kie_core._blocking import KieBlocking
-    from kie_core._catalogue import Catalogue, Listing
-    from kie_core._drift import Drift
+    from kie_core._catalogue.catalogue import Catalogue, Listing
+    from kie_core._catalogue.drift import Drift
 
 COLUMNS = ("model", "provider", "task types", "price")
 #: After so many seconds a catalogue is called old; Kie's list changes every month.
@@ -48,7 +48,7 @@ def catalogue() -> None:
 @errors_shown
 def show(words: tuple[str, ...], as_json: bool) -> None:
     """List what the last refresh brought; WORDS narrow the list. Needs no key, asks nobody."""
-    from kie_core._catalogue_file import catalogue_path, kept
+    from kie_core._catalogue.catalogue_file import catalogue_path, kept
     from kie_core._config import load_settings
 
     base_url = load_settings().base_url
@@ -129,12 +129,12 @@ def diff(models: tuple[str, ...], refresh: bool, schemas: bool, exit_code: bool,
 
 
 def _drift(models: tuple[str, ...], *, refresh: bool, schemas: bool) -> tuple[Drift, datetime]:
-    from kie_core._catalogue_file import catalogue_path, kept
+    from kie_core._catalogue.catalogue_file import catalogue_path, kept
+    from kie_core._catalogue.drift import drift
+    from kie_core._catalogue.overlay import differing_inputs
+    from kie_core._catalogue.overlay_file import kept_overlay, overlay_path
     from kie_core._config import load_settings
-    from kie_core._dispatch import load_dispatcher
-    from kie_core._drift import drift
-    from kie_core._overlay import differing_inputs
-    from kie_core._overlay_file import kept_overlay, overlay_path
+    from kie_core._dispatch.dispatcher import load_dispatcher
 
     settings = load_settings()
     if refresh or schemas or models:

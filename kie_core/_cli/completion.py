@@ -20,9 +20,9 @@ from kie_core._cli.output import say
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from kie_core._field import Field
-    from kie_core._model import Model
-    from kie_core._registry import Registry
+    from kie_core._models.field import Field
+    from kie_core._models.model import Model
+    from kie_core._models.registry import Registry
 
 Choices: TypeAlias = "list[CompletionItem]"
 Completer: TypeAlias = Callable[[click.Context, click.Parameter, str], Choices]
@@ -134,13 +134,13 @@ def jobs(*states: str) -> Completer:
 
 def _everything() -> Registry:
     from kie_core._config import load_settings
-    from kie_core._models import load_models
+    from kie_core._dispatch.models import load_models
 
     return load_models(load_settings()).registry
 
 
 def _model(model_id: str) -> Model:
-    from kie_core._registry import bundled
+    from kie_core._models.registry import bundled
 
     known = bundled()
     return known.get(model_id) if model_id in known else _everything().get(model_id)
@@ -161,7 +161,7 @@ def _values(field: Field | None) -> list[str]:
 
 
 def _about(field: Field) -> str:
-    from kie_core._validation import describe
+    from kie_core._models.validation import describe
 
     return describe(field).replace("\n", " ")
 

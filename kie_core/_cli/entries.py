@@ -12,7 +12,7 @@ from kie_core._errors import LedgerError, NoKey, UnknownJob
 
 if TYPE_CHECKING:
     from kie_core._blocking import BlockingTask, KieBlocking
-    from kie_core._entry import Entry
+    from kie_core._ledger.entry import Entry
 
 
 def moment(seconds: float | None) -> datetime | None:
@@ -117,7 +117,7 @@ def account(kie: KieBlocking) -> str:
     Raises:
         NoKey: Without a key nobody can say whose they are.
     """
-    from kie_core._plan import account_of
+    from kie_core._running.plan import account_of
 
     if kie.settings.api_key is None:
         raise NoKey

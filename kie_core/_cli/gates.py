@@ -11,7 +11,7 @@ from kie_core._cli.output import as_json, errors_shown, print_json, print_line, 
 
 if TYPE_CHECKING:
     from kie_core._blocking import KieBlocking
-    from kie_core._gates import Gate
+    from kie_core._ledger.gates import Gate
 
 
 @click.group()
@@ -65,7 +65,7 @@ def open_gate(name: str | None, as_json: bool) -> None:
 
 def _meant(kie: KieBlocking, closed: list[str]) -> str | None:
     """Return the gate of this account; without a key, the only one that is closed."""
-    from kie_core._plan import account_of
+    from kie_core._running.plan import account_of
 
     if kie.settings.api_key is not None:
         return account_of(kie.settings)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from kie_core._blocking import BlockingTask, KieBlocking
     from kie_core._budget import Budget
-    from kie_core._job import Job
+    from kie_core._jobs.job import Job
 
 #: With --no-wait a create that Kie does not take now is tried again for so many seconds at the most.
 _TAKING_SECONDS: Final = 60.0
@@ -135,14 +135,14 @@ def generate(
 def _client(stack: contextlib.ExitStack, *, sandbox: bool, more: str | None = None) -> KieBlocking:
     from kie_core._blocking import KieBlocking
     from kie_core._config import load_settings
-    from kie_core._dispatch import load_dispatcher
+    from kie_core._dispatch.dispatcher import load_dispatcher
     from kie_core._pace import WATCHED, Pace
     from kie_core._wait import Schedule
 
     settings = load_settings({"api_key": "sandbox"} if sandbox else None)
     if not sandbox:
         return stack.enter_context(KieBlocking(settings=settings, schedule=Pace(WATCHED)))
-    from kie_core._sandbox import open_sandbox
+    from kie_core._dispatch.sandbox import open_sandbox
 
     dispatcher = load_dispatcher(attrs.evolve(settings, overlay=False))  # that is of another base URL
     registry = dispatcher.plugins.registry
@@ -156,7 +156,7 @@ def _client(stack: contextlib.ExitStack, *, sandbox: bool, more: str | None = No
 
 def _probe(folder: Path) -> None:
     """See that results can be saved, before they are paid."""
-    from kie_core._files import check_folder
+    from kie_core._files.saving import check_folder
 
     try:
         check_folder(folder)
@@ -249,13 +249,13 @@ def _run(buying: _Buying, *, out: Path | None, save: bool, wait: bool, sandbox: 
 
 
 def _say_how_to_resolve(handle: str) -> None:
-    from kie_core._job import Handle
+    from kie_core._jobs.job import Handle
 
     say(f"when you know: kie jobs resolve {Handle.parse(handle).job} --adopt TASK | --not-submitted | --abandon")
 
 
 def _interrupted(interrupt: KeyboardInterrupt, handle: str, *, as_json: bool) -> NoReturn:
-    from kie_core._job import Handle
+    from kie_core._jobs.job import Handle
 
     code = interrupt_code()
     if Handle.parse(handle).task is not None:

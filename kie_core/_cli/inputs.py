@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from kie_core._field import Field
-    from kie_core._model import Model
+    from kie_core._models.field import Field
+    from kie_core._models.model import Model
 
 P = ParamSpec("P")
 R = TypeVar("R")

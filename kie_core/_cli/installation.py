@@ -14,7 +14,7 @@ from kie_core._cli.output import as_json, errors_shown, print_json, print_table,
 def plugins(as_json: bool) -> None:
     """List the installed plugins, and what is wrong with those that cannot be used."""
     from kie_core._config import load_settings
-    from kie_core._dispatch import load_dispatcher
+    from kie_core._dispatch.dispatcher import load_dispatcher
 
     loaded = load_dispatcher(load_settings()).plugins
     if as_json:

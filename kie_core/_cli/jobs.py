@@ -13,8 +13,8 @@ from kie_core._cli.output import as_json, errors_shown, print_json, print_line, 
 
 if TYPE_CHECKING:
     from kie_core._blocking import KieBlocking
-    from kie_core._entry import Entry, JobState
-    from kie_core._ledger import Event
+    from kie_core._ledger.entry import Entry, JobState
+    from kie_core._ledger.ledger import Event
 
 #: Written out, because the ledger's own modules are not loaded for a help page.
 STATES: Final = (

@@ -15,14 +15,14 @@ from kie_core._cli.models import mark, price_of, summary
 from kie_core._cli.output import as_json, errors_shown, print_json, print_line, print_table
 from kie_core._config import load_settings
 from kie_core._errors import InvalidJob, KieError
-from kie_core._examples import example_inputs, example_value
-from kie_core._field import Field, Rule
-from kie_core._model import Model, WirePrice, holds
-from kie_core._price import USD_PER_CREDIT, Rates, roubles
-from kie_core._validation import condition, describe
+from kie_core._models.examples import example_inputs, example_value
+from kie_core._models.field import Field, Rule
+from kie_core._models.model import Model, WirePrice, holds
+from kie_core._models.price import USD_PER_CREDIT, Rates, roubles
+from kie_core._models.validation import condition, describe
 
 if TYPE_CHECKING:
-    from kie_core._dispatch import Dispatcher
+    from kie_core._dispatch.dispatcher import Dispatcher
 
 
 @click.command()
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @errors_shown
 def model(model_id: str, as_json: bool) -> None:
     """Show what MODEL takes, makes and costs."""
-    from kie_core._dispatch import load_dispatcher
+    from kie_core._dispatch.dispatcher import load_dispatcher
 
     dispatcher = load_dispatcher(load_settings())
     found = dispatcher.plugins.registry.get(model_id)

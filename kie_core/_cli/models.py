@@ -6,9 +6,9 @@ import click
 
 from kie_core._cli.output import as_json, errors_shown, print_json, print_table, say
 from kie_core._config import load_settings
-from kie_core._model import Model, WirePrice
-from kie_core._models import load_models
-from kie_core._price import Rates, roubles
+from kie_core._dispatch.models import load_models
+from kie_core._models.model import Model, WirePrice
+from kie_core._models.price import Rates, roubles
 
 
 @click.command()

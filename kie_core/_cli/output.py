@@ -23,8 +23,8 @@ from kie_core._error import KieError
 
 if TYPE_CHECKING:
     from kie_core._cli.bar import Bar
-    from kie_core._outcome import Artifact
-    from kie_core._price import Price
+    from kie_core._jobs.outcome import Artifact
+    from kie_core._models.price import Price
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -23,9 +23,9 @@ def payload(
 ) -> None:  # fmt: skip
     """Show what generate would send. Sends nothing, uploads nothing, needs no key."""
     from kie_core._config import load_settings
-    from kie_core._dispatch import load_dispatcher
+    from kie_core._dispatch.dispatcher import load_dispatcher
+    from kie_core._files.local import decided
     from kie_core._payload import payload_of
-    from kie_core._sources import decided
 
     settings = load_settings()
     dispatcher = load_dispatcher(settings)

@@ -31,7 +31,7 @@ from kie_core._errors import KieError, WrongState
 
 if TYPE_CHECKING:
     from kie_core._blocking import KieBlocking
-    from kie_core._entry import Entry
+    from kie_core._ledger.entry import Entry
 
 #: With this wait every task is asked about once.
 _ONCE = 0.0

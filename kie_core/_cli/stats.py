@@ -10,7 +10,7 @@ from kie_core._cli.entries import rub
 from kie_core._cli.output import as_json, errors_shown, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from kie_core._stats import ModelStats
+    from kie_core._ledger.stats import ModelStats
 
 COLUMNS = (
     "model", "jobs", "succeeded", "failed", "running", "unknown", "success", "median", "95 %", "RUB spent",

@@ -13,7 +13,7 @@ from kie_core._cli.entries import clock, expiry, found, say_what_is_left, summar
 from kie_core._cli.gates import gate_line, gate_summary
 from kie_core._cli.generate import described
 from kie_core._cli.output import FAILED, as_json, errors_shown, print_json, print_line, print_result, say
-from kie_core._price import USD_PER_CREDIT
+from kie_core._models.price import USD_PER_CREDIT
 
 if TYPE_CHECKING:
     from kie_core._blocking import KieBlocking

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from kie_core import Catalogue, KieBlocking, Listing
-from kie_core._catalogue_file import catalogue_path, keep
+from kie_core._catalogue.catalogue_file import catalogue_path, keep
 from kie_core._cli.main import kie
 
 KEY = "0123456789abcdef0123456789abcdef"

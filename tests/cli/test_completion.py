@@ -17,14 +17,14 @@ from click.testing import CliRunner
 
 from kie_core import Kie, KieBlocking, UnknownModel, load_settings
 from kie_core._cli.main import kie
-from kie_core._ledger import Ledger
-from kie_core._plan import Planner
-from kie_core._sqlite import SqliteDatabase
+from kie_core._ledger.ledger import Ledger
+from kie_core._ledger.sqlite import SqliteDatabase
+from kie_core._running.plan import Planner
 
 KEY = "0123456789abcdef0123456789abcdef"
 HEAVY = {
-    "asyncio", "cattrs", "httpcore", "httpx", "importlib.metadata", "kie_core._dispatch", "pluggy", "rich", "rich_click",
-    "socket", "sqlite3", "ssl", "stamina",
+    "asyncio", "cattrs", "httpcore", "httpx", "importlib.metadata", "kie_core._dispatch.dispatcher", "pluggy", "rich",
+    "rich_click", "socket", "sqlite3", "ssl", "stamina",
 }  # fmt: skip
 
 

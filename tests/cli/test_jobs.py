@@ -10,7 +10,7 @@ import pytest
 
 from kie_core import KieBlocking
 from kie_core._cli.jobs import STATES
-from kie_core._entry import STATES as LEDGER_STATES
+from kie_core._ledger.entry import STATES as LEDGER_STATES
 
 from .commands import DONE, FAILED, KEY, MODEL, PNG, bought, listed, queued_job, run, unknown_job
 

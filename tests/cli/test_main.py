@@ -20,6 +20,7 @@ import kie_core
 from kie_core._cli.inputs import read_inputs
 from kie_core._cli.main import Later, kie
 from kie_core._cli.output import exit_code, print_json
+from kie_core._dispatch.sandbox import BrokenSandbox, NoSandbox, open_sandbox
 from kie_core._errors import (
     BadHandle,
     ClientClosed,
@@ -36,9 +37,8 @@ from kie_core._errors import (
     UploadFailed,
     WaitTimeout,
 )  # fmt: skip
-from kie_core._model import model_from_row
-from kie_core._registry import bundled
-from kie_core._sandbox import BrokenSandbox, NoSandbox, open_sandbox
+from kie_core._models.model import model_from_row
+from kie_core._models.registry import bundled
 
 KEY = "0123456789abcdef0123456789abcdef"
 KINDS = model_from_row(
@@ -411,9 +411,10 @@ HEAVY = {
 #: Of our own modules, for those that list: nothing that decides, sends or keeps jobs.
 LISTING = {
     "kie_core", "kie_core.__main__", "kie_core._cli", "kie_core._cli.main", "kie_core._cli.models",
-    "kie_core._cli.output", "kie_core._cli.stopping", "kie_core._config", "kie_core._count", "kie_core._error",
-    "kie_core._installed", "kie_core._model", "kie_core._models", "kie_core._plugins", "kie_core._price",
-    "kie_core._registry", "kie_core._row", "kie_core._secret", "kie_registry",
+    "kie_core._cli.output", "kie_core._cli.stopping", "kie_core._config", "kie_core._dispatch",
+    "kie_core._dispatch.models", "kie_core._dispatch.plugins", "kie_core._error", "kie_core._installed",
+    "kie_core._models", "kie_core._models.count", "kie_core._models.model", "kie_core._models.price",
+    "kie_core._models.registry", "kie_core._models.row", "kie_core._secret", "kie_registry",
 }  # fmt: skip
 
 

@@ -9,10 +9,10 @@ import sys
 import time
 
 from kie_core._budget import Limit
-from kie_core._entry import Entry, Plan, accepted, read, refused, unknown, waiting
 from kie_core._errors import OverBudget
-from kie_core._ledger import Ledger, Superseded
-from kie_core._outcome import Artifact, Failure, Outcome
+from kie_core._jobs.outcome import Artifact, Failure, Outcome
+from kie_core._ledger.entry import Entry, Plan, accepted, read, refused, unknown, waiting
+from kie_core._ledger.ledger import Ledger, Superseded
 
 ACCOUNT = "account-1"
 SCOPES = ("batch:1", "user:7")
@@ -30,10 +30,10 @@ def heard():
 
 def open_ledger(place, lease=60.0):
     if "://" in place:
-        from kie_core._postgres import PostgresDatabase
+        from kie_core._ledger.postgres import PostgresDatabase
 
         return Ledger(PostgresDatabase(place), lease)
-    from kie_core._sqlite import SqliteDatabase
+    from kie_core._ledger.sqlite import SqliteDatabase
 
     return Ledger(SqliteDatabase(place), lease)
 

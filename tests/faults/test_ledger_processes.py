@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from kie_core._entry import accepted
-from kie_core._ledger import Ledger
+from kie_core._ledger.entry import accepted
+from kie_core._ledger.ledger import Ledger
 
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("KIE_TEST_FAULTS"), reason="slow; KIE_TEST_FAULTS=1 runs it"),

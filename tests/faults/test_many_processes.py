@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from kie_core import Kie
-from kie_core._gates import SLOT_SECONDS
+from kie_core._ledger.gates import SLOT_SECONDS
 
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("KIE_TEST_FAULTS"), reason="slow; KIE_TEST_FAULTS=1 runs it"),

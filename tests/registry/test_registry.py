@@ -12,11 +12,11 @@ import jsonschema
 import pytest
 
 import kie_registry
-from kie_core import Kie, KieBlocking, RegistryError, UnknownModel, _registry, load_dispatcher, load_settings
-from kie_core._model import model_from_row
-from kie_core._price import Rates, quote
-from kie_core._registry import bundled, from_file, from_rows, models_from_text, whole
-from kie_core._validation import validate
+from kie_core import Kie, KieBlocking, RegistryError, UnknownModel, load_dispatcher, load_settings
+from kie_core._models.model import model_from_row
+from kie_core._models.price import Rates, quote
+from kie_core._models.registry import bundled, from_file, from_rows, models_from_text, whole
+from kie_core._models.validation import validate
 
 pytestmark = pytest.mark.anyio
 
@@ -119,7 +119,7 @@ async def test_the_files_are_parsed_once_however_many_clients_are_opened(monkeyp
         parsed.append(source)
         return models_from_text(text, source, **more)
 
-    monkeypatch.setattr(_registry, "models_from_text", counted)
+    monkeypatch.setattr("kie_core._models.registry.models_from_text", counted)
     bundled.cache_clear()
     async with Kie(), Kie("0123456789abcdef", wire="jobs"):
         with KieBlocking(), KieBlocking():

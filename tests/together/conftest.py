@@ -19,8 +19,8 @@ import h11
 import pytest
 
 from kie_core import Kie, KieError, load_dispatcher, load_settings
-from kie_core._http import Http
-from kie_core._sqlite import SqliteDatabase
+from kie_core._ledger.sqlite import SqliteDatabase
+from kie_core._network.http import Http
 from kie_core.webhook import Receiver
 from kie_sandbox import Sandbox, serve
 
@@ -224,7 +224,7 @@ def clock(monkeypatch):
     made = StillClock()
     for name in ("ask", "create"):
         monkeypatch.setattr(Http, name, made.stands_still_during(getattr(Http, name)))
-    monkeypatch.setattr("kie_core._http.GRACE_SECONDS", 0.05)  # these would be seconds of the world's time
+    monkeypatch.setattr("kie_core._network.http.GRACE_SECONDS", 0.05)  # these would be seconds of the world's time
     monkeypatch.setattr(SqliteDatabase, "run", made.stands_still_during(SqliteDatabase.run))
     return made
 

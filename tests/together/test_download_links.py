@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from kie_core import KieBlocking, ReadFailed, Refused, Schedule
 from kie_core._cli.main import kie
-from kie_core._download_link import link_in
+from kie_core._network.download_link import link_in
 from kie_sandbox import Sandbox, serve
 
 KEY = "0123456789abcdef0123456789abcdef"

@@ -30,7 +30,7 @@ from kie_core import (
     load_settings,
 )
 from kie_core._cli.main import kie as command
-from kie_core._sandbox import SPEED
+from kie_core._dispatch.sandbox import SPEED
 from kie_core.testing import example_inputs
 from kie_sandbox import FAULTS, Fault, Sandbox, serve
 from kie_sandbox.broken_answers import about_answers
@@ -289,7 +289,7 @@ def test_payload_of_the_dedicated_wire():
 
 def test_generate_in_the_sandbox_prints_the_path_of_a_picture(tmp_path, monkeypatch):
     """stdout holds the path alone; price, handle and states are on stderr."""
-    monkeypatch.setattr("kie_core._sandbox.SPEED", SPEED)  # so that it is seen running
+    monkeypatch.setattr("kie_core._dispatch.sandbox.SPEED", SPEED)  # so that it is seen running
     result = run("generate", "gpt-4o-image", "prompt=a cute cat", "--sandbox", "--out", str(tmp_path))
 
     assert result.exit_code == 0, result.stderr
@@ -338,7 +338,9 @@ def test_save_finishes_what_was_only_submitted(monkeypatch, world, tmp_path):
 
 def test_every_example_that_the_help_prints_can_be_typed(monkeypatch):
     """The line after "try:" is accepted, for every model that is offered."""
-    monkeypatch.setattr("kie_core._dispatch.load_dispatcher", lambda settings: ALL)  # read once, not 757 times
+    monkeypatch.setattr(
+        "kie_core._dispatch.dispatcher.load_dispatcher", lambda settings: ALL
+    )  # read once, not 757 times
     models = [row["id"] for row in json.loads(run("models", "--all", "--json").stdout) if row["status"] != "gone"]
     refused = []
     for model_id in models:

@@ -11,8 +11,8 @@ import pytest
 import stamina
 
 from kie_core import SaveFailed
-from kie_core._addresses import NotPublic, public_addresses
-from kie_core._file_client import GuardedTransport
+from kie_core._network.addresses import NotPublic, public_addresses
+from kie_core._network.file_client import GuardedTransport
 
 pytestmark = pytest.mark.anyio
 MODEL = "gpt-4o-image"
@@ -175,7 +175,7 @@ async def test_a_large_file_needs_little_memory(scene, vendor, folder):  # 53
 @pytest.mark.parametrize("fault", ["file-huge=2", "file-endless", "file-gzip-bomb=2"])
 async def test_a_file_without_measure_is_refused(scene, vendor, folder, fault, monkeypatch):  # 53
     """By what it announces, and by what comes."""
-    monkeypatch.setattr("kie_core._files.LARGEST_FILE", 1024**2)
+    monkeypatch.setattr("kie_core._files.saving.LARGEST_FILE", 1024**2)
     vendor.faults.add(fault)
 
     await is_not_saved(scene, vendor, folder, "1048576")

@@ -285,7 +285,7 @@ async def test_where_even_the_kept_space_is_gone_the_task_id_is_spilt(scene, ven
 @pytest.fixture
 def impatient(monkeypatch):
     """Transactions wait a moment for others, instead of half a minute."""
-    monkeypatch.setattr("kie_core._sqlite.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("kie_core._ledger.sqlite.BUSY_SECONDS", 0.1)
 
 
 @pytest.mark.usefixtures("impatient")

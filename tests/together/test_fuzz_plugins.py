@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kie_core import Artifact, KieError, Outcome, load_dispatcher, load_settings
-from kie_core._outcome import TERMINAL
+from kie_core._jobs.outcome import TERMINAL
 from kie_core.testing import example_inputs
 from kie_sandbox import Request, Sandbox
 

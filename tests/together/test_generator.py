@@ -294,7 +294,7 @@ async def test_a_ledger_that_each_call_would_forget(generate, scene, vendor):
 @pytest.mark.parametrize("language", ["en", "ru"])
 async def test_a_ledger_that_breaks_after_the_purchase(generate, vendor, hold_ledger, monkeypatch, language):
     """LEDGER; the text does not say that nothing was sent, and the task is named."""
-    monkeypatch.setattr("kie_core._sqlite.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("kie_core._ledger.sqlite.BUSY_SECONDS", 0.1)
 
     def break_it(said):
         if vendor.creates:

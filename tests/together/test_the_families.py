@@ -12,12 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 from kie_core import InvalidJob, JobFailed, LedgerError, Refused, Schedule, SubmitUnknown, WrongState
-from kie_core._answer import Accepted, Answer, asked_again, verdict
 from kie_core._cli.main import kie as command
-from kie_core._entry import orphaned
-from kie_core._ledger import Ledger
-from kie_core._reference import reference
-from kie_core._spill import left_behind
+from kie_core._dispatch.reference import reference
+from kie_core._jobs.answer import Accepted, Answer, asked_again, verdict
+from kie_core._ledger.entry import orphaned
+from kie_core._ledger.ledger import Ledger
+from kie_core._ledger.spill import left_behind
 from kie_core.testing import example_inputs
 from kie_core.webhook import _task_id
 

@@ -19,8 +19,8 @@ import attrs
 import pytest
 
 from kie_core import Budget, ConfigError, Kie, KieError, Schedule, load_settings
-from kie_core._callback import callback_token, without_tokens
 from kie_core._config import load_with_origins
+from kie_core._jobs.callback import callback_token, without_tokens
 from kie_core._secret import Secret
 from kie_core.webhook import handle, verify
 from kie_sandbox import Sandbox, serve

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from kie_core import InvalidJob, KieBlocking, Schedule, load_dispatcher, load_settings
 from kie_core._cli.main import kie as command
-from kie_core._lossless import lossless
-from kie_core._validation import validate
+from kie_core._models.lossless import lossless
+from kie_core._models.validation import validate
 from kie_core.testing import example_inputs
 from kie_sandbox import Request, Sandbox, serve
 

@@ -1,0 +1,1 @@
+"""Results on this disk, and files of this disk at Kie."""

@@ -1,0 +1,1 @@
+"""What the names of the original system stand on."""

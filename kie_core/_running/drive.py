@@ -1,0 +1,202 @@
+"""Drive many jobs to their end: a step now and then while they wait to be sent, and a watch once they run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import ClassVar, Final
+
+import attrs
+
+from kie_core._errors import JobFailed, KieError, OverBudget
+from kie_core._running.step import Step
+from kie_core._running.submit import uncut
+from kie_core._running.watch import Watch, Watcher
+from kie_core._wait import Clock
+
+log = logging.getLogger("kie_core")
+
+#: Seconds until a job is looked at again whose step failed.
+_FAILED_SECONDS: Final = 30.0
+#: The same where a limit left no room: other jobs may end and make some.
+_FULL_SECONDS: Final = 5.0
+#: So many jobs a second, of those that wait to be sent or saved, are looked at: all together go far more slowly.
+_QUEUED_PER_SECOND: Final = 500.0
+
+
+async def drive(
+    watcher: Watcher,
+    advance: Callable[[str], Awaitable[Step]],
+    job_ids: Iterable[str],
+    clock: Clock,
+    *,
+    seconds: float,
+    per_second: float,
+) -> dict[str, KieError]:
+    """Step every job until there is nothing more to do with it, nothing goes on but failures, or the time is up.
+
+    Cancelled, it begins nothing new, and creates that are on their way get their answer.
+
+    Args:
+        watcher: Asks about those that run.
+        advance: One step of a job.
+        job_ids: The jobs.
+        clock: The clock to go by.
+        seconds: How long, in all.
+        per_second: How many jobs are begun with in a second.
+
+    Returns:
+        The jobs whose last step failed, or of which a person has to go on, with the reason.
+    """
+    driving = _Drive(watcher, advance, clock, clock.now() + seconds)
+    jobs = [_Driven(driving, job_id) for job_id in dict.fromkeys(job_ids)]
+    try:
+        await driving.to_the_end(jobs, min(1 / per_second, seconds / max(1, len(jobs)) / 2))
+    finally:
+        await uncut(asyncio.ensure_future(driving.left(jobs)), lambda *_: None)
+    return driving.faults
+
+
+@attrs.define(eq=False)
+class _Driven:
+    """One job that is driven."""
+
+    schedule: ClassVar[None] = None
+    drive: _Drive
+    job_id: str
+    due: float | None = None
+    watch: Watch | None = None
+
+    async def step(self) -> float | None:
+        self.drive.busy.add(self)
+        wait: float | None = None
+        try:
+            wait = self.drive.stepped(self, await self.drive.advance(self.job_id))
+        except Exception as error:  # whatever went wrong with one job, the others go on
+            wait = self.drive.step_failed(self, error)
+        finally:
+            self.drive.busy.discard(self)
+            self.drive.settle()
+        return wait
+
+    def heard(self, step: Step) -> None:
+        self._go_on(self.drive.stepped(self, step))
+
+    def failed(self, error: Exception) -> None:
+        self.watch = None
+        self._go_on(self.drive.step_failed(self, error))
+
+    def _go_on(self, wait: float | None) -> None:
+        if wait is not None:
+            self.drive.watcher.scheduler.plan(self, wait)
+        self.drive.settle()
+
+
+@attrs.define(eq=False)
+class _Drive:
+    """What is common to the jobs of one drive. Is itself due when the time is up.
+
+    Attributes:
+        open: Those with which there is something to do before that.
+        busy: Those that take a step.
+        stuck: Those that failed since the last step of any that did not.
+        queued: Those that wait to be sent, or saved.
+    """
+
+    watcher: Watcher
+    advance: Callable[[str], Awaitable[Step]]
+    clock: Clock
+    end: float
+    due: float | None = None
+    faults: dict[str, KieError] = attrs.field(factory=dict)
+    open: set[_Driven] = attrs.field(factory=set)
+    busy: set[_Driven] = attrs.field(factory=set)
+    stuck: set[_Driven] = attrs.field(factory=set)
+    queued: set[_Driven] = attrs.field(factory=set)
+    over: asyncio.Event = attrs.field(factory=asyncio.Event)
+    closed: Exception | None = None
+
+    async def to_the_end(self, jobs: Sequence[_Driven], apart: float) -> None:
+        """Begin with the jobs, so many seconds apart, and wait until there is nothing more to do with them."""
+        self.watcher.admit(self)
+        self.open.update(jobs)
+        for number, driven in enumerate(jobs):
+            self.watcher.scheduler.plan(driven, number * apart)
+        if self.end < math.inf:
+            self.watcher.scheduler.plan(self, self.end - self.clock.now(), exactly=True)
+        self.settle()
+        await self.over.wait()
+        if self.closed is not None:
+            raise self.closed
+
+    def failed(self, error: Exception) -> None:
+        """The client was closed."""
+        self.closed = error
+        for driven in tuple(self.open):
+            self._close(driven)
+        self.over.set()
+
+    async def left(self, jobs: Sequence[_Driven]) -> None:
+        """Do nothing more: what is being done is cancelled, and its end awaited."""
+        self.watcher.members.discard(self)
+        self.watcher.scheduler.call_off(self)
+        for driven in jobs:
+            self._close(driven)
+        await self.watcher.scheduler.stop(jobs)
+
+    async def step(self) -> None:
+        """The time is up."""
+        self.end = -math.inf
+        for driven in self.open - self.busy:
+            self._close(driven)
+        self.settle()
+
+    def stepped(self, driven: _Driven, step: Step) -> float | None:
+        """Note what a step gave, and return the seconds until the next one, unless that is a question."""
+        self.faults.pop(driven.job_id, None)
+        self.stuck.clear()
+        self.queued.discard(driven)
+        wait, entry = step.wait, step.entry
+        if step.outcome is not None and step.outcome.state == "needs_input":
+            self.faults[driven.job_id] = JobFailed(entry.handle(), "needs_input", None, step.outcome.remark or "")
+        if wait is None and driven.watch is not None:
+            driven.watch = None
+            wait = 0.0 if entry.unsaved and entry.plan.folder is not None else None
+        if entry.state in ("queued", "succeeded") and wait is not None:
+            self.queued.add(driven)
+            wait = max(wait, len(self.queued) / _QUEUED_PER_SECOND)
+        if wait is None or self.clock.now() + wait > self.end:
+            self._close(driven)
+            return None
+        if entry.state != "running":
+            return wait
+        if driven.watch is None:
+            driven.watch = self.watcher.watch(entry, driven, wait)
+        return None
+
+    def step_failed(self, driven: _Driven, error: Exception) -> float | None:
+        """Note why a step failed, and return the seconds until the next one."""
+        fault = error if isinstance(error, KieError) else KieError(f"{type(error).__name__}: {error}")
+        log.warning("job %s: %s", driven.job_id, fault)
+        self.faults[driven.job_id] = fault
+        self.stuck.add(driven)
+        self.queued.discard(driven)
+        wait = _FULL_SECONDS if isinstance(error, OverBudget) else _FAILED_SECONDS
+        if self.clock.now() + wait > self.end:
+            self._close(driven)
+            return None
+        return wait
+
+    def settle(self) -> None:
+        """See whether anything goes on but failures."""
+        if not self.busy and self.open <= self.stuck:
+            self.over.set()
+
+    def _close(self, driven: _Driven) -> None:
+        self.open.discard(driven)
+        self.watcher.scheduler.call_off(driven)
+        if driven.watch is not None:
+            self.watcher.leave(driven.watch, driven)
+            driven.watch = None
