@@ -381,3 +381,9 @@ async def two_ledgers(shared_place):
     yield opened
     for one in opened:
         await one.close()
+
+
+@pytest.fixture(params=["httpx", "aiohttp"])
+def library(request):
+    """Who carries questions."""
+    return request.param
