@@ -9,7 +9,9 @@ import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 from kie_core._errors import NotSent, ReadFailed
 from kie_core._jobs.answer import Answer
@@ -98,10 +100,10 @@ class Http:
             transport=self._asking or transport, headers=headers, timeout=None, follow_redirects=False
         )
 
-    def url(self, request: Request) -> str:
+    def url(self, request: Request) -> httpx.URL:
         """Return the whole URL of *request*; a path prefix of the base URL is kept."""
-        query = f"?{httpx.QueryParams(dict(request.query))}" if request.query else ""
-        return f"{self._base_url}{request.path}{query}"
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        return _parsed(f"{self._base_url}{request.path}{query}")
 
     async def create(self, request: Request, *, seconds: float, sendable: Callable[[], bool] = lambda: True) -> Answer:
         """Send a request that costs money, once, on a fresh connection.
@@ -233,6 +235,12 @@ class Http:
         if log.isEnabledFor(logging.DEBUG):
             shown = without_tokens(redacted(content, self._key))[:_SHOWN]
             log.debug("%s %s %s %r", request.method, request.path, said, shown)
+
+
+@lru_cache(maxsize=256)
+def _parsed(url: str) -> httpx.URL:
+    """Parsing is one of the dearer parts of a question, and the same are asked again and again."""
+    return httpx.URL(url)
 
 
 async def _in_time(exchange: asyncio.Future[Answer], seconds: float) -> Answer:

@@ -59,25 +59,28 @@ async def drive(
     return driving.faults
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, weakref_slot=False)
 class _Driven:
-    """One job that is driven."""
+    """One job that is driven: as little as that needs, since there may be very many."""
 
     schedule: ClassVar[None] = None
     drive: _Drive
     job_id: str
     due: float | None = None
     watch: Watch | None = None
+    busy: bool = False
 
     async def step(self) -> float | None:
-        self.drive.busy.add(self)
+        self.busy = True
+        self.drive.busy += 1
         wait: float | None = None
         try:
             wait = self.drive.stepped(self, await self.drive.advance(self.job_id))
         except Exception as error:  # whatever went wrong with one job, the others go on
             wait = self.drive.step_failed(self, error)
         finally:
-            self.drive.busy.discard(self)
+            self.busy = False
+            self.drive.busy -= 1
             self.drive.settle()
         return wait
 
@@ -100,7 +103,7 @@ class _Drive:
 
     Attributes:
         open: Those with which there is something to do before that.
-        busy: Those that take a step.
+        busy: How many of them take a step.
         stuck: Those that failed since the last step of any that did not.
         queued: Those that wait to be sent, or saved.
     """
@@ -112,7 +115,7 @@ class _Drive:
     due: float | None = None
     faults: dict[str, KieError] = attrs.field(factory=dict)
     open: set[_Driven] = attrs.field(factory=set)
-    busy: set[_Driven] = attrs.field(factory=set)
+    busy: int = 0
     stuck: set[_Driven] = attrs.field(factory=set)
     queued: set[_Driven] = attrs.field(factory=set)
     over: asyncio.Event = attrs.field(factory=asyncio.Event)
@@ -149,7 +152,7 @@ class _Drive:
     async def step(self) -> None:
         """The time is up."""
         self.end = -math.inf
-        for driven in self.open - self.busy:
+        for driven in [one for one in self.open if not one.busy]:
             self._close(driven)
         self.settle()
 
