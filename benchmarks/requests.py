@@ -160,5 +160,5 @@ async def _cost_of_waiting(vendor: Address, seconds: float) -> float:
     cpu = time.process_time()
     await asyncio.sleep(seconds)
     cpu = time.process_time() - cpu
-    polls = (await asyncio.to_thread(vendor.seen))["polls"]
+    polls: int = (await asyncio.to_thread(vendor.seen))["polls"]
     return cpu / max(1, polls) * 1e6
