@@ -44,7 +44,7 @@ class Listener(Member, Protocol):
         """Hear what a question gave; the last time, when ``step.wait`` is None."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, weakref_slot=False)
 class Watch:
     """A job that is waited for: as little as a question needs, since there may be very many.
 
