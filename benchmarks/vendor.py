@@ -90,7 +90,7 @@ _QUESTIONS: Final[tuple[tuple[re.Pattern[bytes], Callable[[str], bytes]], ...]] 
 
 
 class Vendor:
-    """What the vendor knows: how much it was asked, and how long after its last answer each task was asked about."""
+    """What the vendor knows: how much it was asked, about what, and how long after its last answer about that."""
 
     def __init__(self, latency: float) -> None:
         self.latency = latency
@@ -98,6 +98,7 @@ class Vendor:
         self.creates = 0
         self._numbers = itertools.count(1)  # no task has the id of another, whatever was forgotten
         self.polls = 0
+        self._tasks: set[str] = set()
         self._answered: dict[str, float] = {}
         self._gaps: list[float] = []
         self._questions: dict[bytes, tuple[str, bytes]] = {}
@@ -108,6 +109,7 @@ class Vendor:
             task_id, body = self._questions.get(path) or self._question(path)
             if task_id:
                 self.polls += 1
+                self._tasks.add(task_id)
                 before = self._answered.get(task_id)
                 now = time.monotonic()
                 if before is not None:
@@ -116,6 +118,7 @@ class Vendor:
             return body or self._seen()
         if path == b"/forget":
             self.creates = self.polls = 0
+            self._tasks.clear()
             self._gaps = []
             return b"{}"
         self.creates += 1
@@ -143,7 +146,8 @@ class Vendor:
         return _replicate_prediction(task_id)
 
     def _seen(self) -> bytes:
-        return json.dumps({"creates": self.creates, "polls": self.polls, "gaps": self._gaps}).encode()
+        seen = {"creates": self.creates, "polls": self.polls, "tasks": len(self._tasks), "gaps": self._gaps}
+        return json.dumps(seen).encode()
 
 
 class _Connection(asyncio.Protocol):
@@ -234,7 +238,10 @@ class Address:
         self.url = url
 
     def seen(self) -> dict[str, Any]:
-        """Return how many ``creates`` and ``polls`` came, and the ``gaps`` between an answer and the next question."""
+        """Return how many ``creates`` and ``polls`` came, about how many ``tasks``, and after which ``gaps``.
+
+        A gap is the time between an answer and the next question about the same task.
+        """
         with urllib.request.urlopen(f"{self.url}/seen") as answer:
             seen: dict[str, Any] = json.loads(answer.read())
             return seen

@@ -40,6 +40,8 @@ LATENCY: Final = 0.02
 GATE: Final = 64
 #: So many jobs are handed over at once, so that their questions are spread over the interval.
 _BATCH: Final = 50
+#: So many intervals more a client has at the most, to ask about each job for the first time.
+_LONGEST: Final = 8
 #: Where a ledger in a file costs no disk.
 _MEMORY_DISK: Final = Path("/dev/shm")  # noqa: S108
 
@@ -116,7 +118,7 @@ def measure(case: str, url: str, jobs: int, interval: float, folder: str) -> dic
 
 
 class _Meter:
-    """Hands jobs over, batch by batch for one interval, lets things settle for another, and measures then."""
+    """Hands jobs over, batch by batch for one interval, and measures when each of them was asked about."""
 
     def __init__(self, vendor: Address, jobs: int, interval: float) -> None:
         self.vendor, self.jobs, self.interval = vendor, jobs, interval
@@ -124,6 +126,7 @@ class _Meter:
 
     async def measure(self, hand_over: Callable[[int, int], None]) -> None:
         """Measure; *hand_over* has the jobs from one number up to another one asked about from now on."""
+        await asyncio.to_thread(self.vendor.forget)
         gc.collect()
         before = memory()
         started = time.perf_counter()
@@ -131,6 +134,10 @@ class _Meter:
             await asyncio.sleep(started + self.interval * first / self.jobs - time.perf_counter())
             hand_over(first, min(first + _BATCH, self.jobs))
         await asyncio.sleep(started + 2 * self.interval - time.perf_counter())
+        for _ in range(10 * _LONGEST):
+            if (await asyncio.to_thread(self.vendor.seen))["tasks"] >= self.jobs:
+                break
+            await asyncio.sleep(self.interval / 10)
         await asyncio.to_thread(self.vendor.forget)
         started, cpu = time.perf_counter(), time.process_time()
         await asyncio.sleep(1.5 * self.interval)
@@ -181,11 +188,17 @@ async def _driven(meter: _Meter, folder: Path, settings: dict[str, Any]) -> None
     ledger = folder / "ledger.sqlite"
     shutil.copy(folder / "filled.sqlite", ledger)
     ids = (folder / "ids").read_text("ascii").split()
-    url = meter.vendor.url
-    async with Kie(KEY, base_url=url, ledger=str(ledger), **_ACCOUNT, **every(meter.interval), **settings) as kie:
+    # One drive has them all, and spreads its first questions over the interval by itself: so many are due a second.
+    settings = {**_ACCOUNT, **every(meter.interval), **settings, "polls_per_second": round(len(ids) / meter.interval)}
+    async with Kie(KEY, base_url=meter.vendor.url, ledger=str(ledger), **settings) as kie:
         await asyncio.gather(*(kie.attach(handle_of(f"warm{number}")).status() for number in range(GATE)))
         tasks: list[asyncio.Task[Any]] = []
-        await meter.measure(lambda first, end: tasks.append(asyncio.create_task(kie.drive(*ids[first:end]))))
+
+        def hand_over(first: int, _: int) -> None:
+            if not first:
+                tasks.append(asyncio.create_task(kie.drive(*ids)))
+
+        await meter.measure(hand_over)
         await _ended(tasks)
 
 

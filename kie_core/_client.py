@@ -461,8 +461,9 @@ class Kie:
     async def _driven(
         self, runner: Runner, advance: Callable[[str], Awaitable[Step]], job_ids: Sequence[str], seconds: float
     ) -> dict[str, KieError]:
+        running = functools.partial(runner.ledger.running, runner.account)
         return await drive(
-            runner.reader.watcher, advance, job_ids, self._clock, seconds=seconds,
+            runner.reader.watcher, advance, running, job_ids, self._clock, seconds=seconds,
             per_second=self.settings.polls_per_second,
         )  # fmt: skip
 

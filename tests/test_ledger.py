@@ -97,6 +97,22 @@ async def test_find_picks_states_account_and_files_newest_first(ledger):
     assert ids(await ledger.find(kept=True, account=ACCOUNT)) == [second.id]
 
 
+async def test_jobs_that_only_run_are_picked_out_of_many(ledger):
+    """Of this account, with no callback that waits; what is unknown, or in another state, is left out."""
+    running, called, heeded = [await run_job(ledger, f"task-{number}") for number in range(3)]
+    other = await run_job(ledger, "task-9", account="account-2")
+    queued = await ledger.add(make_entry())
+    for entry in (called, heeded):
+        await ledger.receive(ACCOUNT, entry.id, entry.task_id, "digest")
+    await ledger.handled(ACCOUNT, Callback(heeded.task_id, "digest", heeded.id))
+
+    ids = [running.id, called.id, heeded.id, other.id, queued.id, "nobody"]
+    found = {entry.id: entry for entry in await ledger.running(ACCOUNT, ids)}
+
+    assert sorted(found) == sorted([running.id, heeded.id])
+    assert found[running.id] == await ledger.get(running.id)
+
+
 async def test_one_key_and_one_request_are_one_job(ledger):
     """Run again, a script finds its job."""
     first = await ledger.add(make_entry(job_key="scene-1"))

@@ -163,7 +163,7 @@ async def test_a_word_that_nobody_knows_is_told_once_whoever_asks(fake_vendor, r
 async def test_an_error_of_ours_in_one_job_stops_no_other(fake, monkeypatch):
     """It is returned with the rest of what went wrong."""
     async with fake.client() as kie:
-        broken, fine = (await kie.submit(MODEL, INPUTS)).job.id, (await kie.submit(MODEL, INPUTS)).job.id
+        broken, fine = (await kie.enqueue(MODEL, INPUTS)).id, (await kie.enqueue(MODEL, INPUTS)).id
         step = kie._opened.runner.advance
 
         async def advance(job):

@@ -120,6 +120,16 @@ async def test_what_falls_into_one_tick_wakes_the_process_once(scheduler, clock)
     assert clock.sleeps <= 4
 
 
+@pytest.mark.parametrize(("seconds", "when"), [(0.01, TICK), (1.02, 1.0), (1.03, 1.0 + TICK)])
+async def test_what_waits_is_done_at_the_nearest_tick(scheduler, clock, seconds, when):
+    """So it is as often a little early as late; but what is to wait at all, waits."""
+    log = []
+    scheduler.plan(Noted(clock, log), seconds)
+    await settled(log, 1)
+
+    assert log[0][1] == pytest.approx(when)
+
+
 async def test_a_deadline_is_kept_to_the_letter(scheduler, clock):
     """The end of a wait is no question, and is not moved to a tick."""
     log = []

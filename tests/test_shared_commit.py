@@ -265,6 +265,27 @@ async def test_no_group_keeps_other_processes_out_for_long(ledger, statements, m
     assert len(await ledger.find()) == 32
 
 
+async def test_however_many_wait_the_thread_is_called_once(ledger):
+    """What waits in line for a thread that is behind is one call, not one for each."""
+    await ledger.time()
+    commits = ledger.database._commits
+    busy, go_on = threading.Event(), threading.Event()
+
+    def work(_):
+        busy.set()
+        go_on.wait(20)
+        yield "SELECT 1", {}
+
+    first = asyncio.create_task(ledger.database.run(work, write=False))
+    await asyncio.to_thread(busy.wait, 20)
+    others = [asyncio.create_task(ledger.time()) for _ in range(100)]
+    await asyncio.sleep(0)
+    assert (len(commits._reading), commits._thread._work_queue.qsize()) == (100, 1)
+    go_on.set()
+
+    assert len(await asyncio.gather(first, *others)) == 101
+
+
 async def test_a_question_goes_before_what_waits_to_write(ledger, statements):
     """It waits for no disk, and sees nothing that could still be rolled back."""
     async with busy_thread(ledger):

@@ -9,7 +9,7 @@ import time
 import attrs
 import pytest
 
-from kie_core import ClientClosed, Clock, Pace, ReadFailed, ReadRefused, Schedule, WaitTimeout
+from kie_core import ClientClosed, Clock, LedgerError, Pace, ReadFailed, ReadRefused, Schedule, WaitTimeout
 from kie_core._pace import CALLED, CROWDED, USUAL
 from kie_core._running.drive import drive
 from kie_core._running.scheduler import CREW
@@ -239,6 +239,75 @@ async def test_many_jobs_that_run_are_no_task_each(fake):
         await asyncio.gather(driving, return_exceptions=True)
 
 
+async def test_many_jobs_that_run_are_looked_up_together(fake):
+    """Each takes one read of its own, with its first answer."""
+    fake.queries = [{"state": "running"}]
+    async with fake.client(concurrency=1000, schedule=Schedule(first=600.0, longest=600.0)) as kie:
+        jobs = [(await kie.submit(MODEL, INPUTS)).job.id for _ in range(40)]
+        counts, driving = counted(kie._opened.runner.ledger), asyncio.create_task(kie.drive(*jobs))
+        await until(lambda: asked(fake) == len(jobs))
+        await until(lambda: counts.count(False) > len(jobs))
+        driving.cancel()
+        await asyncio.gather(driving, return_exceptions=True)
+
+    assert counts.count(False) == len(jobs) + 1
+
+
+async def test_what_kie_called_about_is_looked_into_before_the_job_is_asked_about(fake):
+    """By whoever drives the job, whoever took the call."""
+    fake.queries = [{"state": "running"}]
+    async with fake.client() as kie:
+        task = await kie.submit(MODEL, INPUTS)
+        ledger, entry = kie._opened.runner.ledger, await kie.entry(task.job.id)
+        await ledger.receive(entry.account, entry.id, entry.task_id, "digest")
+        fake.queries = [{"state": "running"}, {"state": "succeeded"}]
+        await kie.drive(task.job.id)
+
+        assert await ledger.callbacks(entry.account) == []
+
+
+@pytest.mark.parametrize("times", [1, 4])
+async def test_a_ledger_that_cannot_be_read_at_first_is_no_fault_of_the_drive(fake, monkeypatch, times):
+    """Each job tries for itself, and tells for itself why it does not go on."""
+    async with fake.client() as kie:
+        jobs = [(await kie.submit(MODEL, INPUTS)).job.id for _ in range(3)]
+        ledger = kie._opened.runner.ledger
+        run, broken = ledger.database.run, [True] * times
+
+        async def sometimes(work, *, write=True):
+            if broken:
+                broken.pop()
+                raise LedgerError(ledger.database.place, "it is away", "wait", "busy")
+            return await run(work, write=write)
+
+        monkeypatch.setattr(ledger.database, "run", sometimes)
+        faults = await kie.drive(*jobs)
+
+        assert not broken
+        assert {job: type(fault) for job, fault in faults.items()} == dict.fromkeys(
+            jobs if times > 1 else (), LedgerError
+        )
+        state = "running" if times > 1 else "succeeded"
+        assert [(await kie.entry(job)).state for job in jobs] == [state] * 3
+
+
+@pytest.mark.parametrize("seconds", [0, 0.05])
+async def test_when_the_time_is_up_a_first_look_is_heard_out(fake, raw_server, seconds):
+    """However slow Kie is: every job is looked at once."""
+
+    async def slowly(reader, writer):
+        await asyncio.sleep(0.3)
+        await fake.answer(reader, writer)
+
+    fake.queries = [{"state": "succeeded"}]
+    async with fake.client() as kie, raw_server.answering(slowly):
+        tasks = [await kie.submit(MODEL, INPUTS) for _ in range(3)]
+        kie._opened.network()._base_url = raw_server.url
+        assert await kie.drive(*(task.job.id for task in tasks), wait_timeout=seconds) == {}
+
+        assert [(await kie.entry(task.job.id)).state for task in tasks] == ["succeeded"] * 3
+
+
 # --- how often ---------------------------------------------------------------------------------
 
 
@@ -305,8 +374,11 @@ async def test_very_many_that_wait_for_their_turn_are_not_looked_at_all_the_time
         looks.append(job_id)
         return Step(entry, entry.outcome, 0.2)
 
+    async def running(_):
+        return []
+
     watcher = Watcher(advance, clock, Pace(), 1000.0)
-    await drive(watcher, advance, map(str, range(2000)), clock, seconds=10.0, per_second=1000.0)
+    await drive(watcher, advance, running, map(str, range(2000)), clock, seconds=10.0, per_second=1000.0)
 
     assert len(looks) < 10_000
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import attrs
@@ -186,6 +186,14 @@ class Ledger:
     async def get(self, job_id: str) -> Entry | None:
         """Return a job by its id."""
         return await self._one("id = :id", id=job_id)
+
+    async def running(self, account: str, job_ids: Sequence[str]) -> list[Entry]:
+        """Return those of some jobs that run, and of which no callback waits, in any order."""
+        values = {f"id{number}": job_id for number, job_id in enumerate(job_ids)}
+        names = ", ".join(f":{name}" for name in values)
+        called = "SELECT job_id FROM inbox WHERE account = :account AND handled = 0"
+        where = f"account = :account AND state = 'running' AND id IN ({names}) AND id NOT IN ({called})"
+        return await self.database.run(lambda _: _select(where, {**values, "account": account}), write=False)
 
     async def by_key(self, account: str, job_key: str) -> Entry | None:
         """Return a job by its caller's name."""

@@ -69,13 +69,16 @@ class SharedCommits:
         self._connect, self._clock, self._explained, self._patience = connect, clock, explained, patience
         self._reading: deque[_Asked] = deque()
         self._writing: deque[_Asked] = deque()
+        self._called = False  # the thread has yet to look at what waits
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kie-ledger")
 
     def submit(self, work: Callable[[float], Transaction[T]], *, write: bool) -> Future[T]:
         """Have *work* carried out. Until its turn comes, it can be called off by cancelling the future."""
         asked = _Asked(work, Future())
         (self._writing if write else self._reading).append(asked)
-        self._thread.submit(self._serve)
+        if not self._called:
+            self._called = True
+            self._thread.submit(self._serve)
         return asked.answer
 
     def close(self) -> Future[None]:
@@ -87,15 +90,17 @@ class SharedCommits:
     # --- in the thread --------------------------------------------------------------------
 
     def _serve(self) -> None:
-        """Called once for each transaction; often an earlier call has taken it along."""
-        answered = 0
-        while self._reading and answered < TOGETHER:  # however many ask, whoever writes has his turn
-            answered += 1
-            asked = self._reading.popleft()
-            if asked.begin():
-                self._read(asked)
-        if self._writing:
-            self._write()
+        """Carry out all that waits. Who comes after the first line is seen here, or calls again."""
+        self._called = False
+        while self._reading or self._writing:
+            answered = 0
+            while self._reading and answered < TOGETHER:  # however many ask, whoever writes has his turn
+                answered += 1
+                asked = self._reading.popleft()
+                if asked.begin():
+                    self._read(asked)
+            if self._writing:
+                self._write()
 
     def _read(self, asked: _Asked) -> None:
         def read() -> Any:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import ClassVar, Final
 
 import attrs
 
 from kie_core._errors import JobFailed, KieError, OverBudget
+from kie_core._ledger.entry import Entry
 from kie_core._running.step import Step
 from kie_core._running.submit import uncut
 from kie_core._running.watch import Watch, Watcher
@@ -24,11 +26,14 @@ _FAILED_SECONDS: Final = 30.0
 _FULL_SECONDS: Final = 5.0
 #: So many jobs a second, of those that wait to be sent or saved, are looked at: all together go far more slowly.
 _QUEUED_PER_SECOND: Final = 500.0
+#: So many jobs are read from the ledger at once, to see which of them run.
+_PAGE: Final = 100
 
 
 async def drive(
     watcher: Watcher,
     advance: Callable[[str], Awaitable[Step]],
+    running: Callable[[Sequence[str]], Awaitable[Collection[Entry]]],
     job_ids: Iterable[str],
     clock: Clock,
     *,
@@ -42,6 +47,7 @@ async def drive(
     Args:
         watcher: Asks about those that run.
         advance: One step of a job.
+        running: Those of some jobs with which there is nothing to do but to ask about them.
         job_ids: The jobs.
         clock: The clock to go by.
         seconds: How long, in all.
@@ -50,7 +56,7 @@ async def drive(
     Returns:
         The jobs whose last step failed, or of which a person has to go on, with the reason.
     """
-    driving = _Drive(watcher, advance, clock, clock.now() + seconds)
+    driving = _Drive(watcher, advance, running, clock, clock.now() + seconds)
     jobs = [_Driven(driving, job_id) for job_id in dict.fromkeys(job_ids)]
     try:
         await driving.to_the_end(jobs, min(1 / per_second, seconds / max(1, len(jobs)) / 2))
@@ -110,11 +116,13 @@ class _Drive:
 
     watcher: Watcher
     advance: Callable[[str], Awaitable[Step]]
+    running: Callable[[Sequence[str]], Awaitable[Collection[Entry]]]
     clock: Clock
     end: float
     due: float | None = None
     faults: dict[str, KieError] = attrs.field(factory=dict)
-    open: set[_Driven] = attrs.field(factory=set)
+    #: Not a set, which has up to four times as many places as it needs.
+    open: dict[_Driven, None] = attrs.field(factory=dict)
     busy: int = 0
     stuck: set[_Driven] = attrs.field(factory=set)
     queued: set[_Driven] = attrs.field(factory=set)
@@ -124,15 +132,37 @@ class _Drive:
     async def to_the_end(self, jobs: Sequence[_Driven], apart: float) -> None:
         """Begin with the jobs, so many seconds apart, and wait until there is nothing more to do with them."""
         self.watcher.admit(self)
-        self.open.update(jobs)
-        for number, driven in enumerate(jobs):
-            self.watcher.scheduler.plan(driven, number * apart)
+        self.open.update(dict.fromkeys(jobs))
+        begun = self.clock.now()
+        for first in range(0, len(jobs), _PAGE):
+            if self.closed is None:
+                await self._begin(jobs[first : first + _PAGE], begun + first * apart, apart)
         if self.end < math.inf:
             self.watcher.scheduler.plan(self, self.end - self.clock.now(), exactly=True)
         self.settle()
         await self.over.wait()
         if self.closed is not None:
             raise self.closed
+
+    async def _begin(self, jobs: Sequence[_Driven], at: float, apart: float) -> None:
+        """Begin with some jobs: those that run are asked about, which is less than a step; the others are stepped."""
+        found: Collection[Entry] = ()
+        with contextlib.suppress(KieError):  # then each is stepped, and tells for itself what is wrong
+            found = await self.running([driven.job_id for driven in jobs])
+        if self.closed is not None:
+            return
+        running = {entry.id: entry for entry in found}
+        wait = at - self.clock.now()
+        for number, driven in enumerate(jobs):
+            entry = running.get(driven.job_id)
+            if entry is None:
+                self.watcher.scheduler.plan(driven, wait + number * apart)
+            else:
+                self._watch(driven, entry, wait + number * apart)
+
+    def _watch(self, driven: _Driven, entry: Entry, seconds: float) -> None:
+        driven.watch = self.watcher.watch(entry, driven, seconds)
+        driven.job_id = driven.watch.job_id  # the same text once, not twice
 
     def failed(self, error: Exception) -> None:
         """The client was closed."""
@@ -150,10 +180,11 @@ class _Drive:
         await self.watcher.scheduler.stop(jobs)
 
     async def step(self) -> None:
-        """The time is up."""
+        """The time is up. A first look that is on its way is waited for: every job is looked at once, at least."""
         self.end = -math.inf
         for driven in [one for one in self.open if not one.busy]:
-            self._close(driven)
+            if driven.watch is None or not self.watcher.answers(driven.watch):
+                self._close(driven)
         self.settle()
 
     def stepped(self, driven: _Driven, step: Step) -> float | None:
@@ -176,7 +207,7 @@ class _Drive:
         if entry.state != "running":
             return wait
         if driven.watch is None:
-            driven.watch = self.watcher.watch(entry, driven, wait)
+            self._watch(driven, entry, wait)
         return None
 
     def step_failed(self, driven: _Driven, error: Exception) -> float | None:
@@ -194,11 +225,11 @@ class _Drive:
 
     def settle(self) -> None:
         """See whether anything goes on but failures."""
-        if not self.busy and self.open <= self.stuck:
+        if not self.busy and self.open.keys() <= self.stuck:
             self.over.set()
 
     def _close(self, driven: _Driven) -> None:
-        self.open.discard(driven)
+        self.open.pop(driven, None)
         self.watcher.scheduler.call_off(driven)
         if driven.watch is not None:
             self.watcher.leave(driven.watch, driven)

@@ -135,10 +135,10 @@ class Runner:
             WrongState: Its inputs are not known any more, or it belongs to another account.
             KieError: As `read_on` says.
         """
-        entry = await self.ledger.get(job_id)
-        if entry is not None and entry.state == "queued":
-            return await self._advance_queued(self.planner.ours(entry), end)
-        return await self.read_on(job_id)
+        entry = await self._known(job_id)
+        if entry.state == "queued":
+            return await self._advance_queued(entry, end)
+        return await self._read_on(entry)
 
     async def read_on(self, job_id: str) -> Step:
         """Do the next step of a job that was sent: ask about it, or save it. Never buys.
@@ -148,10 +148,15 @@ class Runner:
             WrongState: It belongs to another account.
             ReadRefused, PluginFailed, SaveFailed: The step failed; the job stays as it was.
         """
+        return await self._read_on(await self._known(job_id))
+
+    async def _known(self, job_id: str) -> Entry:
         entry = await self.ledger.get(job_id)
         if entry is None:
             raise UnknownJob(job_id, self.ledger.database.place)
-        self.planner.ours(entry)
+        return self.planner.ours(entry)
+
+    async def _read_on(self, entry: Entry) -> Step:
         if entry.state == "queued":
             return Step(entry)
         if entry.state == "leased" and entry.owner == self.ledger.owner and entry.id not in self._trying:
@@ -161,7 +166,7 @@ class Runner:
             return Step(entry, wait=HELD_SECONDS)
         if entry.state in ("unknown", "running"):
             await self.recovery.look_into_callbacks(entry.id)
-            entry = await self.ledger.get(job_id) or entry
+            entry = await self.ledger.get(entry.id) or entry
         if entry.state == "running":
             return await self._ask_unless_quiet(entry)
         if entry.unsaved and entry.plan.folder is not None:

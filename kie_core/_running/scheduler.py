@@ -52,7 +52,7 @@ class Scheduler:
         self._changed: asyncio.Event | None = None
 
     def plan(self, work: Work, seconds: float, *, exactly: bool = False) -> None:
-        """Have *work* done in so many seconds, by the next tick, whatever was planned for it before.
+        """Have *work* done in so many seconds, at the nearest tick, whatever was planned for it before.
 
         What is being done just now is done once more right after. ``math.inf`` is never, until it is planned anew.
         """
@@ -61,7 +61,8 @@ class Scheduler:
             self._again.add(work)
             return
         due = self._clock.now() + max(0.0, seconds)
-        due = due if exactly or seconds <= 0 or due == math.inf else math.ceil(due / TICK) * TICK
+        if not exactly and 0 < seconds < math.inf:
+            due = (math.ceil if seconds < TICK else round)(due / TICK) * TICK  # what is to wait a little, waits
         if work.due != due:
             self._forget(work)
             work.due = due
@@ -77,6 +78,10 @@ class Scheduler:
         self._again.discard(work)
         if work in self._doing:
             self._called_off.add(work)
+
+    def does(self, work: Work) -> bool:
+        """Tell whether *work* is being done just now, and is wanted."""
+        return work in self._doing and work not in self._called_off
 
     async def stop(self, works: Collection[Work]) -> None:
         """Do *works* no more: those that are being done are cancelled, and their ends awaited."""

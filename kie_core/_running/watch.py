@@ -213,6 +213,10 @@ class Watcher:
             watch.news = True
             self.scheduler.plan(watch, 0.0)
 
+    def answers(self, watch: Watch) -> bool:
+        """Tell whether a question is on its way of which all who wait will hear, whatever is answered."""
+        return watch.told is None and self.scheduler.does(watch)
+
     async def looked(self, watch: Watch) -> float | None:
         """Ask about a job, tell those who wait for it, and return the seconds until the next question."""
         quiet = self.quiet()
@@ -277,9 +281,9 @@ class Watcher:
     async def close(self) -> None:
         """Ask nothing any more; those who still wait raise that."""
         message = "the client was closed; what Kie took goes on and is paid: kie resume"
-        error = self._closed = RuntimeError(message)
+        self._closed = RuntimeError(message)
         for member in tuple(self.members):
-            member.failed(error)
+            member.failed(RuntimeError(message))
         for watch in tuple(self._watches.values()):
             self._forget(watch)
             for listener in watch.listeners:
