@@ -81,10 +81,12 @@ def answer(run: Run) -> Answer:
     return Answer(
         f"{jobs:,} jobs that wait, asked about every {interval:g} s",
         f"{jobs / interval:,.0f} questions a second are due; the vendor takes {LATENCY * 1000:g} ms to answer. The "
-        "vendor tells how late a question is: the time since its last answer about that job, less the interval. Memory "
-        "is that of the process while all wait, less what it held before, with its connections made. The floor has a "
-        f"heap and {GATE} places; httpx has one task for each job, as one would write it. Ours is used as anybody "
-        "would: `Kie.drive` over a ledger in a file, and `Task.wait` of tasks that were attached by their handles.",
+        "vendor tells how late a question is: the time since its last answer about that job, less the interval. Ours "
+        "asks at the nearest of its ticks, and may so be a little early. Measuring begins when every job was asked "
+        "about, or had time enough for it. Memory is that of the process while all wait, less what it held before, "
+        f"with its connections made. The floor has a heap and {GATE} places; httpx has one task for each job, as one "
+        "would write it. Ours is used as anybody would: `Kie.drive` over a ledger in a file, and `Task.wait` of tasks "
+        "that were attached by their handles.",
         [Table(columns, [*rows, *absent(missing, columns)])],
         {"performance-waiting.svg": bars({row[0]: row[4] for row in rows}, unit="% of a core")},
         {
