@@ -291,7 +291,7 @@ async def test_a_ledger_that_cannot_be_read_at_first_is_no_fault_of_the_drive(fa
         assert [(await kie.entry(job)).state for job in jobs] == [state] * 3
 
 
-@pytest.mark.parametrize("seconds", [0, 0.05])
+@pytest.mark.parametrize("seconds", [0, 0.01, 0.05, 0.11])
 async def test_when_the_time_is_up_a_first_look_is_heard_out(fake, raw_server, seconds):
     """However slow Kie is: every job is looked at once."""
 

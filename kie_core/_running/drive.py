@@ -13,6 +13,7 @@ import attrs
 
 from kie_core._errors import JobFailed, KieError, OverBudget
 from kie_core._ledger.entry import Entry
+from kie_core._running.scheduler import TICK
 from kie_core._running.step import Step
 from kie_core._running.submit import uncut
 from kie_core._running.watch import Watch, Watcher
@@ -138,7 +139,8 @@ class _Drive:
             if self.closed is None:
                 await self._begin(jobs[first : first + _PAGE], begun + first * apart, apart)
         if self.end < math.inf:
-            self.watcher.scheduler.plan(self, self.end - self.clock.now(), exactly=True)
+            # Not before the first looks, which are spread over half of the time, and each moved to a tick.
+            self.watcher.scheduler.plan(self, max(self.end - self.clock.now(), 2 * TICK), exactly=True)
         self.settle()
         await self.over.wait()
         if self.closed is not None:
