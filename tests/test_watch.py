@@ -291,6 +291,29 @@ async def test_a_ledger_that_cannot_be_read_at_first_is_no_fault_of_the_drive(fa
         assert [(await kie.entry(job)).state for job in jobs] == [state] * 3
 
 
+@pytest.mark.parametrize("problem", [LedgerError("a place", "others hold it", "try again", "busy"), OSError("odd")])
+async def test_a_ledger_that_others_hold_is_not_waited_for_once_for_each_page(fake, problem):
+    """The time of a drive would be over long before. Every job is stepped all the same."""
+    reads, looks = [], set()
+    async with fake.client() as kie:
+        entry = attrs.evolve(await kie.entry((await kie.submit(MODEL, INPUTS)).job.id), state="succeeded")
+
+    async def running(job_ids):
+        reads.append(len(job_ids))
+        raise problem
+
+    async def advance(job_id):
+        looks.add(job_id)
+        return Step(entry, entry.outcome)
+
+    clock = QuickClock()
+    watcher = Watcher(advance, clock, Pace(), 1000.0)
+    assert await drive(watcher, advance, running, map(str, range(500)), clock, seconds=10.0, per_second=1000.0) == {}
+
+    assert len(reads) == 1
+    assert len(looks) == 500
+
+
 @pytest.mark.parametrize("seconds", [0, 0.01, 0.05, 0.11])
 async def test_when_the_time_is_up_a_first_look_is_heard_out(fake, raw_server, seconds):
     """However slow Kie is: every job is looked at once."""

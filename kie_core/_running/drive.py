@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
@@ -134,10 +133,14 @@ class _Drive:
         """Begin with the jobs, so many seconds apart, and wait until there is nothing more to do with them."""
         self.watcher.admit(self)
         self.open.update(dict.fromkeys(jobs))
-        begun = self.clock.now()
+        begun, readable = self.clock.now(), True
         for first in range(0, len(jobs), _PAGE):
-            if self.closed is None:
-                await self._begin(jobs[first : first + _PAGE], begun + first * apart, apart)
+            page = jobs[first : first + _PAGE]
+            found = await self._found(page) if readable else None
+            readable = found is not None  # a ledger that others hold is not waited for once for each page
+            if self.closed is not None:
+                break
+            self._begin(page, found or (), begun + first * apart - self.clock.now(), apart)
         if self.end < math.inf:
             # Not before the first looks, which are spread over half of the time, and each moved to a tick.
             self.watcher.scheduler.plan(self, max(self.end - self.clock.now(), 2 * TICK), exactly=True)
@@ -146,15 +149,16 @@ class _Drive:
         if self.closed is not None:
             raise self.closed
 
-    async def _begin(self, jobs: Sequence[_Driven], at: float, apart: float) -> None:
+    async def _found(self, jobs: Sequence[_Driven]) -> Collection[Entry] | None:
+        """Return those that run; None: it cannot be told now. Then each is stepped, and tells for itself why not."""
+        try:
+            return await self.running([driven.job_id for driven in jobs])
+        except Exception:
+            return None
+
+    def _begin(self, jobs: Sequence[_Driven], found: Collection[Entry], wait: float, apart: float) -> None:
         """Begin with some jobs: those that run are asked about, which is less than a step; the others are stepped."""
-        found: Collection[Entry] = ()
-        with contextlib.suppress(KieError):  # then each is stepped, and tells for itself what is wrong
-            found = await self.running([driven.job_id for driven in jobs])
-        if self.closed is not None:
-            return
         running = {entry.id: entry for entry in found}
-        wait = at - self.clock.now()
         for number, driven in enumerate(jobs):
             entry = running.get(driven.job_id)
             if entry is None:

@@ -151,6 +151,7 @@ class Runner:
         return await self._read_on(await self._known(job_id))
 
     async def _known(self, job_id: str) -> Entry:
+        """Return a job of this account. Raises `UnknownJob` or `WrongState` where it is none."""
         entry = await self.ledger.get(job_id)
         if entry is None:
             raise UnknownJob(job_id, self.ledger.database.place)
